@@ -1,0 +1,1 @@
+"""CIDer (Causal Inference Distiller): a small model robust to missing features and shifted words."""

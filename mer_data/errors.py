@@ -1,0 +1,67 @@
+"""The errors a person can cause, each told in one line: what, where, found, expected, what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class MerDataError(Exception):
+    """A mistake in input, files or parameters. Commands print it as one line and exit with code 1."""
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str | Path | None = None,
+        found: object = None,
+        expected: object = None,
+        do: str | None = None,
+    ) -> None:
+        """Compose the message.
+
+        Args:
+            what: what is wrong, without a full stop.
+            where: file, utterance or key.
+            found: the value met.
+            expected: the value that would have been right.
+            do: what the user should do next.
+        """
+        message = what
+        if where is not None:
+            message += f" in {where}"
+        if found is not None:
+            message += f": found {found}"
+        if expected is not None:
+            message += (", " if found is not None else ": ") + f"expected {expected}"
+        message = message.rstrip(".") + "."
+        if do:
+            message += f" {do.rstrip('.')}."
+        super().__init__(" ".join(message.split()))
+
+
+class SourceError(MerDataError):
+    """A foreign file (computational sequence, pickle, transcript, source manifest) cannot be used."""
+
+
+class StoreError(MerDataError):
+    """A feature store is damaged, of another version, or does not fit the request."""
+
+
+class SplitError(MerDataError):
+    """A split manifest is damaged, or belongs to another store."""
+
+
+class StatisticsError(MerDataError):
+    """A statistics or vocabulary file is damaged, or was computed from something else."""
+
+
+class WorkspaceError(MerDataError):
+    """A file is missing in the workspace, or a choice between several is needed."""
+
+
+class RecipeError(MerDataError):
+    """A recipe has unknown keys or impossible values."""
+
+
+class RunError(MerDataError):
+    """A training run or its folder cannot be used."""

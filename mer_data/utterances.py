@@ -1,0 +1,90 @@
+"""``UtteranceBlock`` and ``Ragged``: the one shape that every source produces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+MODALITIES = ("audio", "vision")
+UTTERANCE_COLUMNS = ("id", "video_id", "segment", "start_s", "end_s", "label", "text", "fold")
+FOLDS = ("train", "valid", "test")
+NO_FOLD = "none"
+
+WORD_DTYPE = np.dtype([("token", "O"), ("start_s", "f8"), ("end_s", "f8")])
+"""One timestamped word: its text, and its interval in seconds of the video."""
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """Rows of different lengths: ``values`` (sum of lengths, ...) and int64 ``offsets`` (N + 1,)."""
+
+    values: NDArray[Any]
+    offsets: NDArray[np.int64]
+
+    @classmethod
+    def from_rows(cls, rows: Sequence[NDArray[Any]], like: NDArray[Any]) -> Ragged:
+        """Concatenate ``rows``; ``like`` gives dtype and trailing shape where there are none."""
+        lengths = [len(row) for row in rows]
+        offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
+        values = np.concatenate(rows) if rows else like[:0]
+        return cls(values.astype(like.dtype, copy=False), offsets)
+
+    def __len__(self) -> int:
+        """Number of rows N."""
+        return len(self.offsets) - 1
+
+    def __getitem__(self, index: int) -> NDArray[Any]:
+        """Row ``index`` as a view."""
+        return self.values[self.offsets[index] : self.offsets[index + 1]]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Length of every row (N,)."""
+        return np.diff(self.offsets)
+
+
+@dataclass(frozen=True)
+class Drop:
+    """Something that a source could not keep, and why."""
+
+    id: str
+    reason: str
+
+
+@dataclass
+class UtteranceBlock:
+    """Some utterances of one corpus, in the shape that the store builder takes.
+
+    Attributes:
+        frame: one row per utterance with the columns ``UTTERANCE_COLUMNS``; ``id`` is
+            ``video$_$segment`` with a 1-based segment, times are seconds of the video.
+        streams: for "audio" and "vision" the frames of every utterance, ``Ragged`` (sum_T, d) float32.
+        words: the timestamped words of every utterance (dtype ``WORD_DTYPE``), where the source has them.
+        frame_times: for each stream (sum_T, 2) start and end in seconds of every frame, where known;
+            a frame that stands for its whole utterance has the interval (-inf, inf).
+        token_ids: published word pieces of every utterance, where the source brings its own.
+        dropped: what could not be kept, with reasons.
+        counts: named counts of what was changed or found (silence markers, unowned words, ...).
+    """
+
+    frame: pd.DataFrame
+    streams: dict[str, Ragged]
+    words: Ragged | None = None
+    frame_times: dict[str, NDArray[np.float64]] | None = None
+    token_ids: Ragged | None = None
+    dropped: list[Drop] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Number of utterances."""
+        return len(self.frame)
+
+
+def utterance_id(video_id: str, segment: int) -> str:
+    """The published id of a segment: ``video$_$segment``, 1-based."""
+    return f"{video_id}$_${segment}"
