@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from mer_data.store import FeatureStore
+from mer_data.word_pieces import SPECIAL_NAMES, WordPieces
 
 
 @dataclass(frozen=True)
@@ -50,3 +58,123 @@ class Batch:
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on ``device``."""
         return replace(self, **{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
+
+def special_tokens(word_pieces: WordPieces) -> SpecialTokens:
+    """Ids of the special tokens of a store's tokenizer."""
+    return SpecialTokens(*(word_pieces.special_id(name) for name in SPECIAL_NAMES))
+
+
+class UtteranceDataset(Dataset["Item"]):
+    """Some utterances of a store, cut to the longest rows a model is served.
+
+    ``Collator`` makes batches of its items. Text that is too long keeps its first pieces
+    and the closing [SEP]; audio and vision keep their first frames (aligned: the frames of the kept pieces).
+    """
+
+    def __init__(self, store: FeatureStore, indices: NDArray[np.int64]) -> None:
+        """Serve the rows ``indices`` of ``store``; the file is opened in the process that reads."""
+        self.store = store
+        self.indices = np.asarray(indices, dtype=np.int64)
+        self._limits = store.limits
+        self._aligned = store.alignment == "aligned"
+        self._labels = store.utterances["label"].to_numpy(np.float32)
+
+    def __len__(self) -> int:
+        """Number of utterances."""
+        return len(self.indices)
+
+    def __getitem__(self, position: int) -> Item:
+        """One utterance."""
+        return self.__getitems__([position])[0]
+
+    def __getitems__(self, positions: list[int]) -> list[Item]:
+        """Several utterances with one call to the store."""
+        indices = self.indices[positions]
+        rows = self.store.read(indices)
+        items = []
+        for number, index in enumerate(indices):
+            items.append(
+                Item(
+                    input_ids=cut(rows.token_ids[number], self._limits["text"], keep_last=True),
+                    audio=cut(rows.streams["audio"][number], self._limits["audio"], keep_last=self._aligned),
+                    vision=cut(
+                        rows.streams["vision"][number], self._limits["vision"], keep_last=self._aligned
+                    ),
+                    label=float(self._labels[index]),
+                    index=int(index),
+                )
+            )
+        return items
+
+
+@dataclass(frozen=True)
+class Item:
+    """One utterance, unpadded: pieces (T_l,), audio (T_a, d_a), vision (T_v, d_v)."""
+
+    input_ids: NDArray[np.int32]
+    audio: NDArray[np.float32]
+    vision: NDArray[np.float32]
+    label: float
+    index: int
+
+
+def cut(row: NDArray[Any], limit: int, *, keep_last: bool) -> NDArray[Any]:
+    """The first ``limit`` steps of a row; with ``keep_last`` its last step takes the last place."""
+    if len(row) <= limit:
+        return row
+    return np.concatenate([row[: limit - 1], row[-1:]]) if keep_last else row[:limit]
+
+
+class Collator:
+    """Pads items to the longest row of each modality among them."""
+
+    def __init__(self, pad_id: int) -> None:
+        """Pad text with ``pad_id``, frames with zeros."""
+        self._pad_id = pad_id
+
+    def __call__(self, items: Sequence[Item]) -> Batch:
+        """The batch of ``items``, in their order."""
+        input_ids, text_mask = _pad([item.input_ids.astype(np.int64) for item in items], self._pad_id)
+        audio, audio_mask = _pad([item.audio for item in items], 0)
+        vision, vision_mask = _pad([item.vision for item in items], 0)
+        return Batch(
+            input_ids=input_ids,
+            text_mask=text_mask,
+            audio=audio,
+            audio_mask=audio_mask,
+            vision=vision,
+            vision_mask=vision_mask,
+            label=torch.tensor([item.label for item in items], dtype=torch.float32),
+            index=torch.tensor([item.index for item in items], dtype=torch.int64),
+        )
+
+
+def _pad(rows: Sequence[NDArray[Any]], fill: int) -> tuple[Tensor, Tensor]:
+    """(B, T, ...) values and (B, T) mask, True at steps that are there."""
+    longest = max(len(row) for row in rows)
+    values = np.full((len(rows), longest, *rows[0].shape[1:]), fill, dtype=rows[0].dtype)
+    mask = np.zeros((len(rows), longest), dtype=bool)
+    for number, row in enumerate(rows):
+        values[number, : len(row)] = row
+        mask[number, : len(row)] = True
+    return torch.from_numpy(values), torch.from_numpy(mask)
+
+
+def make_loader(
+    store: FeatureStore,
+    indices: NDArray[np.int64],
+    *,
+    batch_size: int,
+    shuffle_generator: torch.Generator | None = None,
+    num_workers: int = 0,
+) -> DataLoader[Any]:
+    """A loader of ``Batch``; shuffled when a generator is given, otherwise in the order of ``indices``."""
+    return DataLoader(
+        UtteranceDataset(store, indices),
+        batch_size=batch_size,
+        shuffle=shuffle_generator is not None,
+        generator=shuffle_generator,
+        num_workers=num_workers,
+        collate_fn=Collator(special_tokens(store.word_pieces).pad),
+    )

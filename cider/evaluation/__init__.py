@@ -1,0 +1,1 @@
+"""Metrics and counterfactual debiasing, from predictions alone."""

@@ -1,0 +1,133 @@
+"""A recipe met with the workspace: the store, the split and the model that it names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cider.model import Architecture, CIDer, FeatureShapes
+from cider.recipe import Recipe
+from mer_data.batches import SpecialTokens, special_tokens
+from mer_data.errors import RecipeError, SplitError
+from mer_data.splits import SplitManifest
+from mer_data.statistics.class_statistics import ClassStatistics, statistics_origin
+from mer_data.statistics.vocabulary import load_kept_tokens, vocabulary_origin
+from mer_data.store import FeatureStore
+from mer_data.tasks import Task, get_task
+from mer_data.text_encoders import TextEncoder, load_text_encoder
+from mer_data.workspace import Workspace
+
+
+@dataclass
+class Experiment:
+    """What training and evaluation read.
+
+    Attributes:
+        recipe: the resolved recipe.
+        store: features.
+        split_path: where the split manifest is.
+        split: which utterances are in which fold.
+        task: how labels become classes.
+        rows: store rows per fold.
+        special: ids of the special tokens.
+    """
+
+    recipe: Recipe
+    store: FeatureStore
+    split_path: Path
+    split: SplitManifest
+    task: Task
+    rows: dict[str, NDArray[np.int64]]
+    special: SpecialTokens = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Look up the special tokens."""
+        self.special = special_tokens(self.store.word_pieces)
+
+    @classmethod
+    def open(cls, recipe: Recipe) -> Experiment:
+        """Find the store and the split that ``recipe`` names and check that they fit.
+
+        Raises:
+            MerDataError: something is missing (the message names the command that makes it) or does not fit.
+        """
+        workspace = Workspace(recipe.data.dataset)
+        store = workspace.choose_store(recipe.data.alignment)
+        split_path = workspace.choose_split(recipe.data.split)
+        split = SplitManifest.load(split_path)
+        ids = store.utterances["id"]
+        split.check_store(store.utterance_digest, ids, store.path)
+        task = get_task(recipe.task)
+        if split.task not in (task.name, "any"):
+            raise SplitError(
+                "the split is for another task", where=split_path, found=split.task, expected=task.name,
+                do="Choose another with --set data.split=NAME",
+            )  # fmt: skip
+        if store.alignment != "aligned" and recipe.missing.pattern in ("tmfm", "stmfm"):
+            raise RecipeError(
+                f"pattern {recipe.missing.pattern!r} needs an aligned store", found=store.alignment
+            )
+        return cls(recipe, store, split_path, split, task, split.indices(ids))
+
+    def shapes(self, text_width: int) -> FeatureShapes:
+        """Feature sizes and longest rows; the reconstruction heads are no longer than the store's rows."""
+        limits, aligned = self.store.limits, self.store.alignment == "aligned"
+        lengths = {
+            modality: max(1, min(limits[modality], int(self.store.lengths(modality).max(initial=1))))
+            for modality in ("audio", "vision")
+        }
+        return FeatureShapes(
+            text_width=text_width,
+            audio_width=self.store.width("audio"),
+            vision_width=self.store.width("vision"),
+            text_length=limits["text"],
+            audio_length=limits["text"] if aligned else lengths["audio"],
+            vision_length=limits["text"] if aligned else lengths["vision"],
+            aligned=aligned,
+        )
+
+    def build_model(self) -> CIDer:
+        """The model of the recipe with fresh weights, seeded by the recipe; no statistics yet."""
+        settings = self.recipe.model
+        encoder = load_text_encoder(settings.text_encoder, self.store.word_pieces)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.recipe.seed)
+            return CIDer(
+                encoder,
+                shapes=self.shapes(encoder.width),
+                architecture=Architecture(
+                    width=settings.width,
+                    layers=settings.layers,
+                    heads=settings.heads,
+                    attention_dropout=settings.attention_dropout,
+                    embedding_dropout=settings.embedding_dropout,
+                    output_dropout=settings.output_dropout,
+                    relu_dropout=settings.relu_dropout,
+                    residual_dropout=settings.residual_dropout,
+                    residual_from_norm=settings.residual_from_norm,
+                    label_debiasing=settings.debiases_label,
+                ),
+                num_classes=self.task.num_classes,
+                special=self.special,
+            )
+
+    def class_statistics(self, model: CIDer) -> ClassStatistics:
+        """The class statistics of exactly this store, split, task and text encoder."""
+        workspace, encoder = Workspace(self.recipe.data.dataset), cast(TextEncoder, model.text_encoder)
+        path = workspace.statistics_path(self.store.path, self.split_path, self.task.name, encoder.name)
+        statistics = ClassStatistics.load(path)
+        statistics.check(statistics_origin(self.store, self.split, encoder), self.task, path)
+        return statistics
+
+    def kept_token_ids(self) -> NDArray[np.int64]:
+        """Ids of the counterfactual vocabulary of exactly this corpus, split and task."""
+        workspace = Workspace(self.recipe.data.dataset)
+        path = workspace.vocabulary_path(self.store.path, self.split_path, self.task.name)
+        return load_kept_tokens(
+            path.with_suffix(".json"), vocabulary_origin(self.store, self.split), self.task
+        )

@@ -1,0 +1,190 @@
+"""A recipe: everything that decides a run, typed, checked before data is read, and saved with the run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+import cider
+from mer_data.errors import RecipeError
+from mer_data.files import write_text
+from mer_data.resources import resource_folder
+from mer_data.tasks import TaskName
+
+Maci = Literal["none", "label", "language", "both"]
+Pattern = Literal["rmfm", "rmfm_same", "rmm", "tmfm", "stmfm"]
+
+
+class _Strict(BaseModel):
+    """Unknown keys are errors; a loaded recipe does not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataSettings(_Strict):
+    """Which store and split: names in the workspace, or paths; ``split: null`` takes the only one."""
+
+    dataset: str
+    alignment: str = "unaligned"
+    split: str | None = None
+
+
+class ModelSettings(_Strict):
+    """The model (method section 3). ``maci`` names the halves of causal inference that are on."""
+
+    text_encoder: str = "bert-base-uncased"
+    maci: Maci = "both"
+    width: int = Field(default=32, gt=0)
+    layers: int = Field(default=2, ge=1)
+    heads: int = Field(default=4, ge=1)
+    attention_dropout: float = Field(default=0.1, ge=0, lt=1)
+    embedding_dropout: float = Field(default=0.1, ge=0, lt=1)
+    output_dropout: float = Field(default=0.1, ge=0, lt=1)
+    relu_dropout: float = Field(default=0.1, ge=0, lt=1)
+    residual_dropout: float = Field(default=0.1, ge=0, lt=1)
+    residual_from_norm: bool = False
+
+    @property
+    def debiases_label(self) -> bool:
+        """Whether the multimodal causal module is on."""
+        return self.maci in ("label", "both")
+
+    @property
+    def debiases_language(self) -> bool:
+        """Whether counterfactual text is used at evaluation."""
+        return self.maci in ("language", "both")
+
+
+class MissingSettings(_Strict):
+    """What is removed in training: one rate in [0, 1) per utterance, or (R's way) a new one per position."""
+
+    pattern: Pattern = "rmfm"
+    rate: Literal["per_utterance", "per_position"] = "per_utterance"
+
+
+class LossSettings(_Strict):
+    """Weights of the distillation losses (paper eq. 30)."""
+
+    alpha_reconstruction: float = Field(default=0.5, ge=0)
+    beta_attention: float = Field(default=0.1, ge=0)
+    gamma_joint: float = Field(default=0.5, ge=0)
+
+
+class TrainingSettings(_Strict):
+    """Optimisation (method section 4)."""
+
+    batch_size: int = Field(default=128, gt=0)
+    max_epochs: int = Field(default=200, gt=0)
+    patience: int = Field(default=10, gt=0)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    encoder_learning_rate: float = Field(default=5e-5, gt=0)
+    encoder_weight_decay: float = Field(default=1e-3, ge=0)
+    mixed_precision: Literal["no", "bf16", "fp16"] = "no"
+    num_workers: int = Field(default=0, ge=0)
+
+
+class SelectionSettings(_Strict):
+    """What decides on the validation fold when to stop and which epoch to keep: a mean over rates."""
+
+    metric: Literal["loss", "acc2", "f1", "acc3", "acc7"] = "loss"
+    rates: tuple[float, ...] = (0.0,)
+
+
+class EvaluationSettings(_Strict):
+    """The sweep over missing rates. ``tau_metric: null`` takes acc2 for binary and acc7 for seven."""
+
+    pattern: Pattern = "rmfm"
+    rates: tuple[float, ...] = tuple(round(0.1 * step, 1) for step in range(11))
+    mask_seed: int = 0
+    batch_size: int = Field(default=128, gt=0)
+    tau_metric: Literal["acc2", "f1", "acc3", "acc7"] | None = None
+
+    @field_validator("rates")
+    @classmethod
+    def _rates_rise(cls, rates: tuple[float, ...]) -> tuple[float, ...]:
+        if not rates or any(not 0 <= rate <= 1 for rate in rates) or sorted(set(rates)) != list(rates):
+            raise ValueError("rates must rise and lie in [0, 1]")
+        return rates
+
+
+class Recipe(_Strict):
+    """A whole experiment."""
+
+    name: str
+    task: TaskName = "binary"
+    seed: int = Field(default=1111, ge=0)
+    data: DataSettings
+    model: ModelSettings = ModelSettings()
+    missing: MissingSettings = MissingSettings()
+    loss: LossSettings = LossSettings()
+    training: TrainingSettings = TrainingSettings()
+    selection: SelectionSettings = SelectionSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+
+    def save(self, path: Path) -> None:
+        """Write the resolved recipe as YAML."""
+        write_text(path, yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False))
+
+
+def recipe_folder() -> Path:
+    """Folder of the packaged recipes."""
+    return resource_folder(cider.__file__, "recipes")
+
+
+def find_recipe(name: str) -> Path:
+    """The recipe at path ``name``, or the packaged one of that name.
+
+    Raises:
+        RecipeError: there is none; the packaged ones are listed.
+    """
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") and path.is_file():
+        return path
+    packaged = recipe_folder() / f"{path.stem}.yaml"
+    if packaged.is_file() and (path.suffix == "" or path.parent.name == "recipes"):
+        return packaged
+    known = ", ".join(sorted(found.stem for found in recipe_folder().glob("*.yaml")))
+    raise RecipeError(f"no recipe {name!r}", expected=f"a YAML file or one of {known}")
+
+
+def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
+    """Read a recipe and apply ``key=value`` overrides (dotted keys, YAML values).
+
+    Raises:
+        RecipeError: not YAML, or any key or value is wrong; everything wrong is told at once.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"cannot read the recipe ({error})", where=path) from error
+    if not isinstance(content, dict):
+        raise RecipeError("a recipe is a mapping of keys", where=path, found=type(content).__name__)
+    for override in overrides:
+        _override(content, override)
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise RecipeError(f"wrong recipe ({wrong})", where=path, do="Correct these keys") from error
+
+
+def _override(content: dict[str, Any], override: str) -> None:
+    key, separator, value = override.partition("=")
+    if not separator or not key:
+        raise RecipeError(
+            "not an override", found=repr(override), expected="key=value, such as model.layers=3"
+        )
+    *parents, last = key.split(".")
+    place = content
+    for parent in parents:
+        inner = place.setdefault(parent, {})
+        if not isinstance(inner, dict):
+            raise RecipeError(f"{parent!r} of override {override!r} is not a group of keys")
+        place = inner
+    try:
+        place[last] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise RecipeError("the value of an override is not YAML", found=repr(override)) from error

@@ -1,0 +1,163 @@
+"""The folder of one training run: recipe, provenance, log, checkpoint, predictions, reports."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+import mer_data
+from cider.experiment import Experiment
+from cider.model import CIDer
+from cider.recipe import Recipe, load_recipe
+from mer_data.errors import RunError
+from mer_data.files import complete_or_absent, write_json
+
+_PACKAGES = ("torch", "transformers", "numpy", "h5py", "accelerate")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths and files of one run."""
+
+    path: Path
+
+    @property
+    def recipe_path(self) -> Path:
+        """The resolved recipe."""
+        return self.path / "recipe.yaml"
+
+    @property
+    def provenance_path(self) -> Path:
+        """Digests of what was trained on, and versions of what trained."""
+        return self.path / "provenance.json"
+
+    @property
+    def log_path(self) -> Path:
+        """One JSON object per epoch."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """Weights of the epoch that validation chose."""
+        return self.path / "checkpoints" / "best.safetensors"
+
+    @property
+    def result_path(self) -> Path:
+        """Which epoch was chosen, and why training stopped; present only when training ended."""
+        return self.path / "result.json"
+
+    def predictions_path(self, pattern: str, mask_seed: int) -> Path:
+        """Predictions of one sweep."""
+        return self.path / "predictions" / f"{pattern}-mask{mask_seed}.parquet"
+
+    def report_folder(self, pattern: str, mask_seed: int) -> Path:
+        """Report of one sweep."""
+        return self.path / "reports" / f"{pattern}-mask{mask_seed}"
+
+    def start(self, experiment: Experiment, *, replace: bool = False) -> None:
+        """Write the recipe and the provenance.
+
+        Args:
+            experiment: what is trained.
+            replace: remove an earlier run in this folder first.
+
+        Raises:
+            RunError: the folder exists and is not to be replaced, or holds something that is no run.
+        """
+        if self.path.exists() and any(self.path.iterdir()):
+            if not replace or not self.provenance_path.is_file():
+                raise RunError(
+                    "the folder is not empty and is no run to be replaced",
+                    where=self.path,
+                    do="Choose another --out",
+                )
+            shutil.rmtree(self.path)
+        self.path.mkdir(parents=True, exist_ok=True)
+        experiment.recipe.save(self.recipe_path)
+        write_json(self.provenance_path, provenance(experiment))
+
+    def log(self, record: dict[str, Any]) -> None:
+        """Append one epoch to the log."""
+        with self.log_path.open("a", encoding="utf-8") as handle:
+            handle.write(json.dumps(record) + "\n")
+
+    def read_log(self) -> list[dict[str, Any]]:
+        """All epochs logged."""
+        return [json.loads(line) for line in self.log_path.read_text(encoding="utf-8").splitlines()]
+
+    def save_weights(self, model: CIDer) -> None:
+        """Write the checkpoint; it appears only when complete."""
+        with complete_or_absent(self.checkpoint_path) as partial:
+            save_file({name: value.contiguous().cpu() for name, value in model.state_dict().items()}, partial)
+
+    def load_weights(self, model: CIDer) -> None:
+        """Load the checkpoint into ``model``.
+
+        Raises:
+            RunError: missing, damaged, or of another model.
+        """
+        if not self.checkpoint_path.is_file():
+            raise RunError("the run has no checkpoint", where=self.path, do="Train it with `cider train`")
+        try:
+            model.load_state_dict(load_file(self.checkpoint_path))
+        except (SafetensorError, OSError) as error:
+            raise RunError(
+                f"damaged checkpoint ({error})", where=self.checkpoint_path, do="Train again"
+            ) from error
+        except RuntimeError as error:
+            raise RunError(
+                "the checkpoint is of another model than recipe.yaml says",
+                where=self.checkpoint_path,
+                do="Do not edit a run's recipe; train again",
+            ) from error
+
+
+def open_run(path: Path) -> tuple[RunFolder, Experiment]:
+    """An existing run with the data it was trained on.
+
+    Raises:
+        RunError: no run, or the store or split is not the one it was trained on.
+    """
+    run = RunFolder(path)
+    if not run.recipe_path.is_file() or not run.provenance_path.is_file():
+        raise RunError("no training run", where=path, do="Make one with `cider train RECIPE`")
+    recipe: Recipe = load_recipe(run.recipe_path)
+    experiment = Experiment.open(recipe)
+    recorded = json.loads(run.provenance_path.read_text(encoding="utf-8"))
+    for name, value in _data_digests(experiment).items():
+        if recorded.get(name) != value:
+            raise RunError(
+                f"the run was trained on another {name.removesuffix('_digest')}",
+                where=path,
+                found=value,
+                expected=recorded.get(name),
+                do="Point MER_DATA_HOME to the workspace it was trained in, or train again",
+            )
+    return run, experiment
+
+
+def _data_digests(experiment: Experiment) -> dict[str, str]:
+    return {"store_digest": experiment.store.content_digest, "split_digest": experiment.split.digest}
+
+
+def provenance(experiment: Experiment) -> dict[str, Any]:
+    """What a run was trained on and with."""
+    return {
+        **_data_digests(experiment),
+        "store": str(experiment.store.path),
+        "split": str(experiment.split_path),
+        "fold_sizes": {fold: len(rows) for fold, rows in experiment.rows.items()},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "threads": torch.get_num_threads(),
+        "packages": {"mer-data": mer_data.__version__, **{name: version(name) for name in _PACKAGES}},
+    }

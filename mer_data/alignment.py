@@ -1,0 +1,141 @@
+"""Intervals and frames: word ownership, word-level averages, resampling. Pure functions on numpy.
+
+Intervals are (N, 2) float64 start and end in seconds of the video.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+TOLERANCE_S = 1e-5
+"""Two intervals intersect when they share more than this (the SDK's ``align`` uses the same)."""
+
+Floats = NDArray[np.floating]
+
+
+def overlaps(intervals: Floats, start: float, end: float) -> NDArray[np.float64]:
+    """Seconds (N,) that each interval shares with [start, end]; negative where they are apart."""
+    return np.minimum(intervals[:, 1], end) - np.maximum(intervals[:, 0], start)
+
+
+def own_words(
+    words: Sequence[str],
+    word_times: Floats,
+    segments: Floats,
+    transcripts: Sequence[Sequence[str]] | None = None,
+) -> NDArray[np.int64]:
+    """Give every word to exactly one segment, so that no utterance has its neighbour's words.
+
+    A word belongs to the segment that shares the most time with it. Where segments overlap and share
+    the same time, the first one in time whose transcript still lacks that word wins; without
+    transcripts, the first one in time. A word that shares no time with any segment (both may have no
+    length) belongs to the shortest segment that contains its middle.
+
+    Args:
+        words: W words, lower case.
+        word_times: (W, 2) seconds.
+        segments: (S, 2) seconds, in any order.
+        transcripts: the words of every segment's transcript, lower case, in the segments' order.
+
+    Returns:
+        (W,) index of the owning segment, -1 for a word outside all segments.
+    """
+    lacking = [Counter(text) for text in transcripts] if transcripts is not None else None
+    lengths = segments[:, 1] - segments[:, 0]
+    owners = np.full(len(words), -1, dtype=np.int64)
+    for index, (word, (start, end)) in enumerate(zip(words, word_times, strict=True)):
+        shared = overlaps(segments, start, end)
+        best = shared.max(initial=-np.inf)
+        if best > TOLERANCE_S:
+            candidates = np.flatnonzero(shared >= best - TOLERANCE_S)
+            order = candidates[np.argsort(segments[candidates, 0], kind="stable")]
+        else:
+            middle = (start + end) / 2
+            inside = (segments[:, 0] - TOLERANCE_S <= middle) & (middle <= segments[:, 1] + TOLERANCE_S)
+            candidates = np.flatnonzero(inside)
+            order = candidates[np.argsort(lengths[candidates], kind="stable")]
+        if not len(order):
+            continue
+        owner = order[0]
+        if lacking is not None:
+            owner = next((segment for segment in order if lacking[segment][word] > 0), owner)
+            lacking[owner][word] -= 1
+        owners[index] = owner
+    return owners
+
+
+def collapse(
+    frames: Floats, frame_times: Floats, intervals: Floats
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Average the frames that intersect each interval by more than ``TOLERANCE_S``.
+
+    Prefix sums in float64 where starts and ends both increase (the usual case); a mask per interval
+    otherwise.
+
+    Args:
+        frames: (F, d) finite values.
+        frame_times: (F, 2) seconds; infinite borders are allowed.
+        intervals: (K, 2) seconds.
+
+    Returns:
+        (K, d) float32 means, zeros where no frame intersects, and (K,) number of frames averaged.
+    """
+    long_enough = frame_times[:, 1] - frame_times[:, 0] > TOLERANCE_S
+    order = np.argsort(frame_times[long_enough, 0], kind="stable")
+    values = frames[long_enough][order].astype(np.float64)
+    times = frame_times[long_enough][order]
+    means = np.zeros((len(intervals), frames.shape[1]), dtype=np.float64)
+    counts = np.zeros(len(intervals), dtype=np.int64)
+    if not len(values) or not len(intervals):
+        return means.astype(np.float32), counts
+    if (times[1:, 1] >= times[:-1, 1]).all():
+        first = np.searchsorted(times[:, 1], intervals[:, 0] + TOLERANCE_S, side="right")
+        last = np.searchsorted(times[:, 0], intervals[:, 1] - TOLERANCE_S, side="left")
+        usable = intervals[:, 1] - intervals[:, 0] > TOLERANCE_S
+        counts = np.where(usable, np.maximum(last - first, 0), 0)
+        sums = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0)])
+        some = counts > 0
+        means[some] = (sums[last[some]] - sums[first[some]]) / counts[some, None]
+    else:
+        for index, (start, end) in enumerate(intervals):
+            chosen = overlaps(times, start, end) > TOLERANCE_S
+            counts[index] = int(chosen.sum())
+            if counts[index]:
+                means[index] = values[chosen].mean(axis=0)
+    return means.astype(np.float32), counts
+
+
+def resample(
+    frames: Floats, frame_times: Floats, start: float, end: float, rate_hz: float
+) -> tuple[NDArray[np.float32], int]:
+    """Average-pool the frames of one segment to ``rate_hz``.
+
+    A frame belongs to the bin that holds its middle, so it counts once. A bin without frames (a gap
+    of the detector) becomes zeros, so that the row keeps its time; a segment without any frame
+    becomes an empty row.
+
+    Args:
+        frames: (F, d) finite values.
+        frame_times: (F, 2) seconds.
+        start: start of the segment in seconds.
+        end: end of the segment in seconds.
+        rate_hz: bins per second.
+
+    Returns:
+        (T, d) float32 and the number of gaps.
+    """
+    middles = frame_times.mean(axis=1)
+    num_bins = int(np.ceil((end - start) * rate_hz - 1e-6))
+    inside = (middles >= start) & (middles < end)
+    if not inside.any() or num_bins < 1:
+        return np.zeros((0, frames.shape[1]), dtype=np.float32), 0
+    bins = np.minimum(((middles[inside] - start) * rate_hz).astype(np.int64), num_bins - 1)
+    sums = np.zeros((num_bins, frames.shape[1]), dtype=np.float64)
+    np.add.at(sums, bins, frames[inside])
+    counts = np.bincount(bins, minlength=num_bins)
+    means = sums / np.maximum(counts, 1)[:, None]
+    return means.astype(np.float32), int((counts == 0).sum())

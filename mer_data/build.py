@@ -1,0 +1,253 @@
+"""Source to store: the one place where cleaning, alignment, tokens and writing meet."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mer_data.alignment import collapse, resample
+from mer_data.errors import SourceError
+from mer_data.files import sha256_file
+from mer_data.pretrained import TINY
+from mer_data.sources import Source
+from mer_data.store_writer import StoreBlock, writing_store
+from mer_data.utterances import MODALITIES, WORD_DTYPE, Drop, Ragged, UtteranceBlock
+from mer_data.word_pieces import WordPieces
+
+Alignment = Literal["aligned", "unaligned"]
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What a build wrote, changed and left out.
+
+    Attributes:
+        path: the store.
+        num_utterances: utterances in the store.
+        cleaning: named counts of what was changed or found.
+        dropped: what could not be kept, with reasons.
+        utterance_digest: digest of ids, labels and texts.
+    """
+
+    path: Path
+    num_utterances: int
+    cleaning: dict[str, int]
+    dropped: tuple[Drop, ...]
+    utterance_digest: str
+
+
+def build_store(
+    source: Source,
+    target: Path,
+    *,
+    alignment: Alignment,
+    tokenizer: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> BuildReport:
+    """Build the store of ``source`` at ``target``; the file appears only when complete.
+
+    Unaligned stores average each stream to the source's frame rate; aligned stores hold one vector per
+    word piece: the average of the frames that intersect its word. Frames of -inf, inf and NaN become 0
+    and are counted. Utterances without words or frames are kept and counted: their rows are empty, in an
+    aligned store zeros beside the word pieces.
+
+    Args:
+        source: where the utterances come from.
+        target: path of the store.
+        alignment: "aligned" or "unaligned".
+        tokenizer: name of the tokenizer; None takes the source manifest's.
+        progress: called with the number of blocks done and in total.
+
+    Raises:
+        SourceError: the source cannot give this alignment, or is damaged.
+    """
+    if source.alignment is not None and source.alignment != alignment:
+        raise SourceError(
+            f"an {alignment} store cannot be made from this file",
+            where=source.files[0],
+            do=f"Pass --alignment {source.alignment}, or use .csd files, which have times",
+        )
+    name = tokenizer or source.manifest.tokenizer
+    texts: Iterator[str] = (text for block in source.blocks() for text in block.frame["text"])
+    pieces = WordPieces.named(name, texts if name == TINY else ())
+    streams = source.streams
+    widths = {modality: len(streams[modality].columns) for modality in MODALITIES}
+    cleaning: Counter[str] = Counter()
+    dropped: list[Drop] = []
+    frames: list[pd.DataFrame] = []
+    with writing_store(target, widths, pieces) as writer:
+        for number, block in enumerate(source.blocks(), start=1):
+            ready = _prepare(block, source, alignment, pieces, cleaning)
+            writer.append(ready)
+            frames.append(ready.frame[["id", "label", "text"]])
+            dropped.extend(block.dropped)
+            if progress is not None:
+                progress(number, source.num_blocks)
+        utterances = pd.concat(frames, ignore_index=True)
+        if utterances.empty:
+            raise SourceError("the source has no utterances", where=source.files[0])
+        attributes = {
+            "dataset": source.manifest.dataset,
+            "alignment": alignment,
+            "tokenizer": pieces.name,
+            "vocabulary_digest": pieces.vocabulary_digest,
+            "sources": {path.name: sha256_file(path) for path in source.files},
+            "columns": {modality: list(streams[modality].columns) for modality in MODALITIES},
+            "feature_sets": {modality: streams[modality].name for modality in MODALITIES},
+            "frame_rate_hz": {modality: streams[modality].frame_rate_hz for modality in MODALITIES},
+            "limits": _limits(source, alignment),
+            "cleaning": dict(cleaning),
+        }
+        digest = writer.finish(attributes, utterances, dropped)
+    return BuildReport(target, len(utterances), dict(cleaning), tuple(dropped), digest)
+
+
+def _prepare(
+    block: UtteranceBlock, source: Source, alignment: Alignment, pieces: WordPieces, cleaning: Counter[str]
+) -> StoreBlock:
+    """Clean, tokenise and align one block, and count what was met."""
+    cleaning.update(block.counts)
+    frame, limits = block.frame, _limits(source, alignment)
+    words = block.words if block.words is not None else _words_of_texts(frame["text"].tolist())
+    token_ids, token_words = _tokens(block, words, pieces, cleaning)
+    streams = {}
+    for modality in MODALITIES:
+        stream = _clean(block.streams[modality], modality, cleaning)
+        if block.frame_times is not None:
+            times = block.frame_times[modality]
+            if alignment == "aligned":
+                stream = _to_pieces(stream, times, words, token_words, modality, cleaning)
+            else:
+                rate = source.streams[modality].frame_rate_hz
+                stream = _to_rate(stream, times, frame, rate, modality, cleaning)
+        streams[modality] = stream
+        cleaning[f"utterances_without_{modality}"] += int((stream.lengths == 0).sum())
+        cleaning[f"utterances_longer_than_{modality}_limit"] += int((stream.lengths > limits[modality]).sum())
+    cleaning["utterances_without_words"] += int((words.lengths == 0).sum())
+    cleaning["utterances_without_text"] += int((frame["text"].str.strip() == "").sum())
+    cleaning["zero_length_segments"] += int((frame["end_s"] == frame["start_s"]).sum())
+    cleaning["utterances_in_no_fold"] += int((frame["fold"] == "none").sum())
+    cleaning["utterances_longer_than_text_limit"] += int((token_ids.lengths > limits["text"]).sum())
+    return StoreBlock(frame, words, token_ids, token_words, streams)
+
+
+def _limits(source: Source, alignment: Alignment) -> dict[str, int]:
+    """Longest rows a model is served; aligned frames stand beside word pieces."""
+    limits: dict[str, int] = source.manifest.limits.model_dump()
+    return dict.fromkeys(limits, limits["text"]) if alignment == "aligned" else limits
+
+
+def _clean(stream: Ragged, modality: str, cleaning: Counter[str]) -> Ragged:
+    """-inf, inf and NaN become 0 (COVAREP has them, method section 1)."""
+    bad = ~np.isfinite(stream.values)
+    cleaning[f"{modality}_values_not_finite"] += int(bad.sum())
+    return Ragged(np.where(bad, np.float32(0), stream.values), stream.offsets)
+
+
+def _words_of_texts(texts: list[str]) -> Ragged:
+    """The blank-separated words of each text, without times (NaN), for sources that have none."""
+    rows = [np.array([(w, np.nan, np.nan) for w in text.split()], dtype=WORD_DTYPE) for text in texts]
+    return Ragged.from_rows(rows, np.empty(0, dtype=WORD_DTYPE))
+
+
+def _tokens(
+    block: UtteranceBlock, words: Ragged, pieces: WordPieces, cleaning: Counter[str]
+) -> tuple[Ragged, Ragged]:
+    """Word pieces of every text and the timestamped word of each piece.
+
+    Published pieces win where they are of the same vocabulary: aligned frames stand beside them.
+    """
+    ids, owners = [], []
+    for index, text in enumerate(block.frame["text"]):
+        row_ids, text_words = pieces.encode(text)
+        if block.token_ids is not None:
+            row_ids, text_words = _published(block.token_ids[index], row_ids, text_words, pieces, cleaning)
+        to_word = _match([w.lower() for w in text.split()], [w.lower() for w in words[index]["token"]])
+        owner = np.where(text_words < 0, -1, np.append(to_word, -1)[text_words]).astype(np.int32)
+        cleaning["pieces_without_timed_word"] += int(((text_words >= 0) & (owner < 0)).sum())
+        ids.append(row_ids)
+        owners.append(owner)
+    empty = np.empty(0, dtype=np.int32)
+    return Ragged.from_rows(ids, empty), Ragged.from_rows(owners, empty)
+
+
+def _published(
+    published: NDArray[np.integer],
+    ids: NDArray[np.int32],
+    text_words: NDArray[np.int32],
+    pieces: WordPieces,
+    cleaning: Counter[str],
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """The published pieces of one text, with words where they equal our own pieces."""
+    known = (
+        len(published) > 0
+        and published[0] == pieces.special_id("[CLS]")
+        and published.max() < len(pieces.vocabulary)
+    )
+    if not known:
+        cleaning["utterances_with_foreign_pieces"] += 1
+        return ids, text_words
+    body = len(published) - 1  # the last published piece is [SEP], also where the text was cut
+    if len(ids) >= len(published) and np.array_equal(published[:body], ids[:body]):
+        return published.astype(np.int32), np.append(text_words[:body], np.int32(-1))
+    cleaning["utterances_with_other_pieces"] += 1
+    return published.astype(np.int32), np.full(len(published), -1, dtype=np.int32)
+
+
+def _match(text: list[str], words: list[str]) -> NDArray[np.int32]:
+    """Index of the timestamped word for every word of the text, -1 where there is none."""
+    if text == words:
+        return np.arange(len(text), dtype=np.int32)
+    result = np.full(len(text), -1, dtype=np.int32)
+    for start, other, size in SequenceMatcher(None, text, words, autojunk=False).get_matching_blocks():
+        result[start : start + size] = np.arange(other, other + size)
+    return result
+
+
+def _to_pieces(
+    stream: Ragged,
+    times: NDArray[np.float64],
+    words: Ragged,
+    token_words: Ragged,
+    modality: str,
+    cleaning: Counter[str],
+) -> Ragged:
+    """Word-level averages, spread to the word pieces; zeros at special tokens and untimed words."""
+    rows = []
+    for index in range(len(stream)):
+        span = slice(stream.offsets[index], stream.offsets[index + 1])
+        row_words, owner = words[index], token_words[index]
+        intervals = np.stack([row_words["start_s"], row_words["end_s"]], axis=1)
+        means, counts = collapse(stream[index], times[span], intervals)
+        cleaning[f"words_without_{modality}"] += int((counts == 0).sum())
+        cleaning[f"utterances_without_{modality}"] += int(not counts.any())
+        rows.append(np.concatenate([means, np.zeros((1, means.shape[1]), np.float32)])[owner])
+    return Ragged.from_rows(rows, stream.values)
+
+
+def _to_rate(
+    stream: Ragged,
+    times: NDArray[np.float64],
+    frame: pd.DataFrame,
+    rate_hz: float | None,
+    modality: str,
+    cleaning: Counter[str],
+) -> Ragged:
+    """Average-pool every row to ``rate_hz``; None keeps the frames."""
+    if rate_hz is None:
+        return stream
+    rows = []
+    for index, (start, end) in enumerate(frame[["start_s", "end_s"]].to_numpy(np.float64)):
+        span = slice(stream.offsets[index], stream.offsets[index + 1])
+        row, gaps = resample(stream[index], times[span], start, end, rate_hz)
+        cleaning[f"{modality}_gap_bins"] += gaps
+        rows.append(row)
+    return Ragged.from_rows(rows, stream.values)

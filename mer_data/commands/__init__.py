@@ -1,0 +1,35 @@
+"""The command line ``mer-data``: one small file per verb; each parses, calls and prints."""
+
+from __future__ import annotations
+
+import click
+
+import mer_data
+from mer_data.commands.build import build
+from mer_data.commands.counterfactual_vocab import counterfactual_vocab
+from mer_data.commands.repartition import repartition
+from mer_data.commands.sample import sample
+from mer_data.commands.shared import OneLineErrors
+from mer_data.commands.standard_split import standard_split
+from mer_data.commands.statistics import statistics
+
+
+@click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(mer_data.__version__, prog_name="mer-data")
+def main() -> None:
+    """Prepare CMU-MOSI and CMU-MOSEI: stores, out-of-distribution splits, statistics.
+
+    Files live under MER_DATA_HOME (default ./data). The usual way:
+
+    \b
+      mer-data sample                      (or put real files in data/mosi/raw)
+      mer-data build --dataset sample
+      mer-data repartition --dataset sample --task binary
+      mer-data statistics
+      mer-data counterfactual-vocab
+      cider train sample
+    """
+
+
+for command in (sample, build, standard_split, repartition, statistics, counterfactual_vocab):
+    main.add_command(command)

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, cast
+
+import click
+
+from mer_data.commands.shared import DatasetName, conclude, force_option, json_option, progress_bar
+
+
+@click.command()
+@click.option("--dataset", type=DatasetName(), required=True, help="mosi, mosei or sample.")
+@click.option(
+    "--source",
+    type=click.Path(path_type=Path),
+    help="Folder of .csd files, or an MMSA pickle; default: the raw folder.",
+)
+@click.option(
+    "--alignment",
+    type=click.Choice(["unaligned", "aligned"]),
+    default="unaligned",
+    show_default=True,
+    help="Unaligned: frames at the dataset's rates. Aligned: one vector per word piece.",
+)
+@click.option("--audio", metavar="NAME", help="Audio set, where the source has several.")
+@click.option("--vision", metavar="NAME", help="Vision set, where the source has several.")
+@click.option("--tokenizer", metavar="NAME", help="tiny, minilm, bert-base-uncased, a folder or a hub id.")
+@click.option("--out", type=click.Path(path_type=Path), help="Path of the store; default: in the workspace.")
+@force_option
+@json_option
+def build(
+    dataset: str,
+    source: Path | None,
+    alignment: str,
+    audio: str | None,
+    vision: str | None,
+    tokenizer: str | None,
+    out: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Build the feature store of a dataset from its source files.
+
+    \b
+    Examples:
+      mer-data build --dataset sample
+      mer-data build --dataset mosi --source ~/mosi --alignment aligned
+      mer-data build --dataset mosi --source unaligned_50.pkl
+    """
+    from mer_data.build import build_store
+    from mer_data.errors import StoreError
+    from mer_data.files import refuse_overwrite
+    from mer_data.sources import open_source
+    from mer_data.workspace import Workspace
+
+    workspace = Workspace(dataset)
+    target = out or workspace.store_path(alignment)
+    refuse_overwrite(target, force=force, error=StoreError)
+    opened = open_source(dataset, source or workspace.raw, audio=audio, vision=vision)
+    with progress_bar("build") as progress:
+        report = build_store(
+            opened,
+            target,
+            alignment=cast(Literal["aligned", "unaligned"], alignment),
+            tokenizer=tokenizer,
+            progress=progress,
+        )
+    changed = {name: count for name, count in sorted(report.cleaning.items()) if count}
+    lines = [f"{report.num_utterances} utterances in {report.path} ({report.utterance_digest})."]
+    lines += [f"  {name.replace('_', ' ')}: {count}" for name, count in changed.items()]
+    lines += [f"  dropped {drop.id}: {drop.reason}" for drop in report.dropped]
+    conclude(
+        {
+            "store": str(report.path),
+            "utterances": report.num_utterances,
+            "utterance_digest": report.utterance_digest,
+            "cleaning": report.cleaning,
+            "dropped": [vars(drop) for drop in report.dropped],
+        },
+        lines,
+        f"mer-data repartition --dataset {dataset} --task binary",
+        as_json=as_json,
+    )

@@ -1,0 +1,112 @@
+"""What the commands share: one-line errors, common options, progress bars, closing lines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+from mer_data.errors import MerDataError
+
+F = TypeVar("F", bound=Callable[..., Any])
+Progress = Callable[[int, int], None]
+
+
+class OneLineErrors(click.Group):
+    """A group whose commands end with one clear line and exit code 1 when the user can mend the cause."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; user mistakes and file-system errors become one line."""
+        try:
+            return super().invoke(ctx)
+        except MerDataError as error:
+            raise click.ClickException(str(error)) from error
+        except OSError as error:
+            place = f" ({error.filename})" if error.filename else ""
+            raise click.ClickException(f"{error.strerror or error}{place}.") from error
+
+
+class DatasetName(click.ParamType):
+    """Name of a source manifest; completes in the shell."""
+
+    name = "dataset"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Names that begin with what was typed."""
+        from mer_data.sources.catalogue import known_datasets
+
+        return [CompletionItem(name) for name in known_datasets() if name.startswith(incomplete)]
+
+
+def dataset_option(function: F) -> F:
+    """``--dataset NAME``; without it, the only dataset in the workspace."""
+    return click.option(
+        "--dataset", type=DatasetName(), help="Dataset; default: the only one in the workspace."
+    )(function)
+
+
+def alignment_option(function: F) -> F:
+    """``--alignment`` chooses a store."""
+    return click.option(
+        "--alignment",
+        metavar="NAME",
+        help="Store to read: aligned, unaligned or a path; default: the only one.",
+    )(function)
+
+
+def split_option(function: F) -> F:
+    """``--split`` chooses a split manifest."""
+    return click.option(
+        "--split", "split_name", metavar="NAME", help="Split, by name or path; default: the only one."
+    )(function)
+
+
+def task_option(function: F) -> F:
+    """``--task``; the default is the split's own task."""
+    return click.option(
+        "--task",
+        type=click.Choice(["binary", "seven"]),
+        help="Default: the split's task, or binary where it has none.",
+    )(function)
+
+
+def force_option(function: F) -> F:
+    """``--force`` allows overwriting."""
+    return click.option("--force", is_flag=True, help="Replace a file that exists.")(function)
+
+
+def json_option(function: F) -> F:
+    """``--json`` prints a machine-readable result."""
+    return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(function)
+
+
+@contextmanager
+def progress_bar(label: str) -> Iterator[Progress]:
+    """A bar on stderr, quiet when that is not a terminal."""
+    from tqdm import tqdm
+
+    with tqdm(desc=label, disable=not sys.stderr.isatty(), file=sys.stderr, leave=False) as bar:
+
+        def update(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield update
+
+
+def conclude(result: dict[str, Any], lines: list[str], next_step: str | None, *, as_json: bool) -> None:
+    """Print ``result`` as JSON, or ``lines`` and the next step for a person."""
+    if as_json:
+        click.echo(json.dumps(result, indent=2))
+        return
+    for line in lines:
+        click.echo(line)
+    if next_step:
+        click.echo(f"Next: {next_step}")

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mer_data.commands.shared import alignment_option, conclude, dataset_option, force_option, json_option
+
+
+@click.command("standard-split")
+@dataset_option
+@alignment_option
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Path of the manifest; default: in the workspace."
+)
+@force_option
+@json_option
+def standard_split(
+    dataset: str | None, alignment: str | None, out: Path | None, force: bool, as_json: bool
+) -> None:
+    """Write the published train, valid and test folds as a split manifest.
+
+    \b
+    Example:
+      mer-data standard-split --dataset mosi
+    """
+    from mer_data.errors import SplitError
+    from mer_data.files import refuse_overwrite
+    from mer_data.splits import standard_split as make
+    from mer_data.workspace import Workspace, only_dataset
+
+    workspace = Workspace(only_dataset(dataset))
+    store = workspace.any_store(alignment)
+    path = out or workspace.split_path("standard")
+    refuse_overwrite(path, force=force, error=SplitError)
+    manifest = make(store.utterances, dataset=store.dataset, utterance_digest=store.utterance_digest)
+    manifest.save(path)
+    sizes = {fold: len(ids) for fold, ids in manifest.splits.items()}
+    conclude(
+        {"split": str(path), "digest": manifest.digest, "sizes": sizes, "shift": manifest.shift},
+        [
+            f"{' / '.join(map(str, sizes.values()))} (train / valid / test) in {path}.",
+            f"Cite it as {manifest.digest}.",
+        ],
+        f"mer-data statistics --dataset {store.dataset} --split {path.stem}",
+        as_json=as_json,
+    )

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import click
+
+from mer_data.commands.shared import (
+    alignment_option,
+    conclude,
+    dataset_option,
+    force_option,
+    json_option,
+    progress_bar,
+    split_option,
+    task_option,
+)
+
+
+@click.command()
+@dataset_option
+@alignment_option
+@split_option
+@task_option
+@click.option(
+    "--text-encoder",
+    metavar="NAME",
+    help="tiny, minilm, a folder or a hub id; default: the store's tokenizer's name.",
+)
+@force_option
+@json_option
+def statistics(
+    dataset: str | None,
+    alignment: str | None,
+    split_name: str | None,
+    task: str | None,
+    text_encoder: str | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Compute class priors and per-class mean features of the training fold.
+
+    \b
+    Examples:
+      mer-data statistics
+      mer-data statistics --dataset mosi --split ood_binary_seed0 --text-encoder minilm
+    """
+    from mer_data.errors import StatisticsError
+    from mer_data.files import refuse_overwrite
+    from mer_data.splits import SplitManifest
+    from mer_data.statistics.class_statistics import class_statistics
+    from mer_data.tasks import get_task
+    from mer_data.text_encoders import load_text_encoder
+    from mer_data.workspace import Workspace, only_dataset
+
+    workspace = Workspace(only_dataset(dataset))
+    store = workspace.choose_store(alignment)
+    split_path = workspace.choose_split(split_name)
+    split = SplitManifest.load(split_path)
+    split.check_store(store.utterance_digest, store.utterances["id"], store.path)
+    chosen = get_task(task or ("binary" if split.task == "any" else split.task))
+    encoder = load_text_encoder(text_encoder or store.word_pieces.name, store.word_pieces)
+    path = workspace.statistics_path(store.path, split_path, chosen.name, encoder.name)
+    refuse_overwrite(path, force=force, error=StatisticsError)
+    with progress_bar("statistics") as progress:
+        result = class_statistics(store, split, chosen, encoder, progress=progress)
+    result.save(path)
+    priors = dict(zip(chosen.classes, (round(float(prior), 4) for prior in result.priors), strict=True))
+    conclude(
+        {
+            "statistics": str(path),
+            "priors": priors,
+            "counts": result.counts.tolist(),
+            "origin": result.origin,
+        },
+        [f"Priors {priors} and class means in {path}."],
+        f"mer-data counterfactual-vocab --dataset {workspace.dataset} --split {split_path.stem}",
+        as_json=as_json,
+    )

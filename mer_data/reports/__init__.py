@@ -1,0 +1,6 @@
+"""Reports: line charts, and pages of text, tables and figures in Markdown and HTML."""
+
+from mer_data.reports.figures import line_chart
+from mer_data.reports.page import Figure, Report, Section, Table
+
+__all__ = ["Figure", "Report", "Section", "Table", "line_chart"]

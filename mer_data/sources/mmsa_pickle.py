@@ -1,0 +1,144 @@
+"""MMSA pickles (``aligned_50.pkl``, ``unaligned_50.pkl``): per fold, padded arrays of every utterance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mer_data.errors import SourceError
+from mer_data.sources.base import Stream
+from mer_data.sources.catalogue import SourceManifest
+from mer_data.sources.safe_pickle import read_pickle
+from mer_data.tasks import LABEL_RANGE
+from mer_data.utterances import FOLDS, MODALITIES, UTTERANCE_COLUMNS, Ragged, UtteranceBlock
+
+_REQUIRED = ("id", "raw_text", "text_bert", "audio", "vision", "regression_labels")
+
+
+class MmsaPickle:
+    """An MMSA pickle; it has no times, so one file gives one alignment.
+
+    With ``audio_lengths`` and ``vision_lengths`` the file is unaligned; without, one audio and one
+    vision vector stand beside every word piece.
+    """
+
+    def __init__(self, path: Path, manifest: SourceManifest) -> None:
+        """Read the file through the restricted reader and check its layout.
+
+        Raises:
+            SourceError: a fold or key is missing, lengths differ, a label is out of range, or an id is twice.
+        """
+        self.manifest = manifest
+        self._path = path
+        self._folds: dict[str, dict[str, Any]] = read_pickle(path)
+        self._check()
+
+    def _check(self) -> None:
+        if not isinstance(self._folds, dict) or any(fold not in self._folds for fold in FOLDS):
+            found = (
+                sorted(map(str, self._folds)) if isinstance(self._folds, dict) else type(self._folds).__name__
+            )
+            raise SourceError(
+                "not an MMSA pickle", where=self._path, found=found, expected="train, valid and test"
+            )
+        seen: set[str] = set()
+        for fold in FOLDS:
+            part = self._folds[fold]
+            missing = [key for key in _REQUIRED if key not in part]
+            if missing:
+                raise SourceError(
+                    f"fold {fold!r} lacks the key {missing[0]!r}",
+                    where=self._path,
+                    expected=", ".join(_REQUIRED),
+                    do="Use MMSA's own file, or add the key",
+                )
+            size = len(part["id"])
+            uneven = [key for key in _REQUIRED if len(part[key]) != size]
+            if uneven:
+                raise SourceError(
+                    f"fold {fold!r}: {uneven[0]!r} does not fit 'id'",
+                    where=self._path,
+                    found=f"{len(part[uneven[0]])} rows",
+                    expected=f"{size}",
+                )
+            self._check_rows(
+                fold, [str(name) for name in part["id"]], np.asarray(part["regression_labels"]), seen
+            )
+
+    def _check_rows(self, fold: str, ids: list[str], labels: NDArray[Any], seen: set[str]) -> None:
+        for name, label in zip(ids, labels.reshape(len(ids)), strict=True):
+            if name in seen:
+                raise SourceError(f"utterance {name} stands twice", where=f"{self._path}, fold {fold!r}")
+            seen.add(name)
+            video, _, segment = name.rpartition("$_$")
+            if not video or not segment.isdigit():
+                raise SourceError(
+                    "not an utterance id", where=self._path, found=repr(name), expected="video$_$number"
+                )
+            if not LABEL_RANGE[0] <= float(label) <= LABEL_RANGE[1]:
+                raise SourceError(
+                    f"label of utterance {name} is out of range",
+                    where=self._path,
+                    found=label,
+                    expected="a number in [-3, 3]",
+                )
+
+    @property
+    def alignment(self) -> str:
+        """ "unaligned" when the file has frame lengths of its own."""
+        return "unaligned" if "audio_lengths" in self._folds["train"] else "aligned"
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The pickle."""
+        return (self._path,)
+
+    @property
+    def streams(self) -> dict[str, Stream]:
+        """Audio and vision as they are in the file, under the name of the file."""
+        result = {}
+        for modality in MODALITIES:
+            width = np.shape(self._folds["train"][modality])[-1]
+            columns = tuple(f"{modality}_{index}" for index in range(width))
+            result[modality] = Stream(f"{self._path.stem}_{modality}", columns, None)
+        return result
+
+    @property
+    def num_blocks(self) -> int:
+        """One block per fold."""
+        return len(FOLDS)
+
+    def blocks(self) -> Iterator[UtteranceBlock]:
+        """Yield train, valid and test."""
+        for fold in FOLDS:
+            yield self._block(fold, self._folds[fold])
+
+    def _block(self, fold: str, part: dict[str, Any]) -> UtteranceBlock:
+        ids = [str(name) for name in part["id"]]
+        labels = np.asarray(part["regression_labels"], dtype=np.float32).reshape(len(ids))
+        rows = []
+        for name, text, label in zip(ids, part["raw_text"], labels, strict=True):
+            video, _, segment = name.rpartition("$_$")
+            rows.append((name, video, int(segment), np.nan, np.nan, label, str(text), fold))
+        frame = pd.DataFrame(rows, columns=list(UTTERANCE_COLUMNS)).astype({"label": np.float32})
+        text_bert = np.asarray(part["text_bert"])
+        text_lengths = text_bert[:, 1].sum(axis=1).astype(np.int64)
+        streams = {}
+        for modality in MODALITIES:
+            padded = np.asarray(part[modality], dtype=np.float32)
+            lengths = part.get(f"{modality}_lengths", text_lengths)
+            streams[modality] = _unpadded(padded, np.asarray(lengths, dtype=np.int64))
+        token_ids = _unpadded(text_bert[:, 0].astype(np.int32), text_lengths)
+        return UtteranceBlock(frame, streams, token_ids=token_ids)
+
+
+def _unpadded(padded: NDArray[Any], lengths: NDArray[np.int64]) -> Ragged:
+    """Rows of ``padded`` (N, T, ...) cut to ``lengths`` (N,)."""
+    kept = np.arange(padded.shape[1])[None, :] < lengths[:, None]
+    offsets = np.concatenate([[0], np.cumsum(kept.sum(axis=1))]).astype(np.int64)
+    return Ragged(padded[kept], offsets)

@@ -1,0 +1,167 @@
+"""Class priors P(i) and mean features {L_i, A_i, V_i} of training (paper eq. 20-24, footnotes 3 and 4)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from mer_data.errors import StatisticsError
+from mer_data.files import complete_or_absent
+from mer_data.splits import SplitManifest
+from mer_data.store import FeatureStore
+from mer_data.tasks import Task, get_task
+
+if TYPE_CHECKING:
+    from mer_data.text_encoders import TextEncoder
+
+FORMAT = "mer-data/statistics"
+VERSION = 1
+FEATURES = ("text", "audio", "vision")
+
+
+@dataclass(frozen=True)
+class ClassStatistics:
+    """Priors and means of the training split.
+
+    Attributes:
+        task: name of the task.
+        counts: (C,) training utterances per class.
+        means: for "text", "audio" and "vision" the (C, d) class means, float32.
+        used: for each modality the (C,) utterances that had any step to average.
+        origin: digests of the store, the split and the text encoder.
+    """
+
+    task: str
+    counts: NDArray[np.int64]
+    means: dict[str, NDArray[np.float32]]
+    used: dict[str, NDArray[np.int64]]
+    origin: dict[str, str]
+
+    @property
+    def priors(self) -> NDArray[np.float64]:
+        """Share (C,) of each class in training."""
+        return self.counts / self.counts.sum()
+
+    def save(self, path: Path) -> None:
+        """Write one HDF5 file; it appears only when complete."""
+        with complete_or_absent(path) as partial, h5py.File(partial, "w") as file:
+            file.attrs.update({"format": FORMAT, "version": VERSION, "task": self.task})
+            file.attrs["origin"] = json.dumps(self.origin, sort_keys=True)
+            file.attrs["classes"] = list(get_task(self.task).classes)
+            file.create_dataset("counts", data=self.counts, track_times=False)
+            file.create_dataset("priors", data=self.priors, track_times=False)
+            for modality in FEATURES:
+                file.create_dataset(
+                    f"{modality}/means", data=self.means[modality], fletcher32=True, track_times=False
+                )
+                file.create_dataset(f"{modality}/used", data=self.used[modality], track_times=False)
+
+    @classmethod
+    def load(cls, path: Path) -> ClassStatistics:
+        """Read a file of ``save``.
+
+        Raises:
+            StatisticsError: missing, damaged, or of another format or a newer version.
+        """
+        if not path.is_file():
+            raise StatisticsError(
+                "no class statistics", where=path, do="Make them with `mer-data statistics`"
+            )
+        try:
+            with h5py.File(path, "r") as file:
+                if file.attrs.get("format") != FORMAT or int(file.attrs["version"]) > VERSION:
+                    raise StatisticsError(
+                        "not class statistics of a known version",
+                        where=path,
+                        do="Update mer-data or make them again",
+                    )
+                return cls(
+                    task=str(file.attrs["task"]),
+                    counts=file["counts"][()],
+                    means={modality: file[f"{modality}/means"][()] for modality in FEATURES},
+                    used={modality: file[f"{modality}/used"][()] for modality in FEATURES},
+                    origin=json.loads(file.attrs["origin"]),
+                )
+        except (OSError, KeyError, ValueError) as error:
+            raise StatisticsError(
+                f"damaged class statistics ({error})",
+                where=path,
+                do="Make them again with `mer-data statistics --force`",
+            ) from error
+
+    def check(self, expected: dict[str, str], task: Task, path: Path) -> None:
+        """Raise unless the file was computed from exactly this store, split, encoder and task."""
+        if self.task != task.name:
+            raise StatisticsError(
+                "statistics of another task", where=path, found=self.task, expected=task.name
+            )
+        check_origin(self.origin, expected, path, "mer-data statistics")
+
+
+def check_origin(found: dict[str, str], expected: dict[str, str], path: Path, command: str) -> None:
+    """Raise a StatisticsError that names the first digest in ``expected`` that ``found`` does not have."""
+    for name, value in expected.items():
+        if found.get(name) != value:
+            raise StatisticsError(
+                f"computed from another {name.replace('_', ' ')}",
+                where=path,
+                found=found.get(name),
+                expected=value,
+                do=f"Make it again with `{command} --force`",
+            )
+
+
+def statistics_origin(store: FeatureStore, split: SplitManifest, encoder: TextEncoder) -> dict[str, str]:
+    """Digests that tie statistics to what they were computed from."""
+    return {
+        "store_content": store.content_digest,
+        "split": split.digest,
+        "text_encoder": encoder.name,
+        "text_encoder_weights": encoder.weights_digest(),
+    }
+
+
+def class_statistics(
+    store: FeatureStore,
+    split: SplitManifest,
+    task: Task,
+    encoder: TextEncoder,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> ClassStatistics:
+    """Compute the statistics of the training fold.
+
+    An utterance's feature is the mean over its steps (as served to a model), a class mean the mean over
+    its utterances, so that long utterances do not weigh more. Text features come from the frozen encoder.
+    Rows without steps take no part. A class without any row takes the mean of all rows, its prior is 0.
+
+    Args:
+        store: features.
+        split: which utterances are in training.
+        task: how labels become classes.
+        encoder: frozen text encoder.
+        progress: called with utterances done and in total.
+    """
+    from mer_data.statistics.text_features import utterance_means
+
+    rows = split.indices(store.utterances["id"])["train"]
+    classes = task.class_of(store.utterances["label"].to_numpy()[rows])
+    means, present = utterance_means(store, rows, encoder, progress=progress)
+    class_means, used = {}, {}
+    for modality in FEATURES:
+        features, some = means[modality], present[modality]
+        overall = features[some].mean(axis=0) if some.any() else np.zeros(features.shape[1])
+        chosen = [some & (classes == index) for index in range(task.num_classes)]
+        used[modality] = np.array([int(mask.sum()) for mask in chosen])
+        class_means[modality] = np.stack(
+            [features[mask].mean(axis=0) if mask.any() else overall for mask in chosen]
+        ).astype(np.float32)
+    counts = np.bincount(classes, minlength=task.num_classes).astype(np.int64)
+    return ClassStatistics(task.name, counts, class_means, used, statistics_origin(store, split, encoder))

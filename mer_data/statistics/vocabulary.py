@@ -1,0 +1,181 @@
+"""Word counts per class and the counterfactual vocabulary (paper eq. 26, 27; method section 5)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mer_data.errors import StatisticsError
+from mer_data.files import complete_or_absent, write_json
+from mer_data.splits import SplitManifest
+from mer_data.statistics.class_statistics import check_origin
+from mer_data.store import FeatureStore
+from mer_data.tasks import Task
+from mer_data.word_pieces import SPECIAL_NAMES
+
+FORMAT = "mer-data/counterfactual-vocabulary"
+VERSION = 1
+MIN_VARIATION = 0.1
+VOCABULARY_SIZE = 100
+
+
+@dataclass(frozen=True)
+class CounterfactualVocabulary:
+    """Tokens whose class counts differ, most frequent first.
+
+    Attributes:
+        task: name of the task.
+        table: one row per token of the training split: ``token_id``, ``token``, ``count_<class>``,
+            ``total``, ``cv``, ``rank`` (1-based among the tokens with enough variation), ``kept``.
+        parameters: how it was made.
+        origin: digests of the corpus, the tokenizer's vocabulary and the split.
+    """
+
+    task: str
+    table: pd.DataFrame
+    parameters: dict[str, Any]
+    origin: dict[str, str]
+
+    @property
+    def kept_token_ids(self) -> NDArray[np.int64]:
+        """Ids of the kept tokens, most frequent first."""
+        kept = self.table[self.table["kept"]].sort_values("rank")
+        return kept["token_id"].to_numpy(np.int64)
+
+    def save(self, csv_path: Path) -> None:
+        """Write the CSV for people and, beside it, the JSON for programs."""
+        with complete_or_absent(csv_path) as partial:
+            self.table.to_csv(partial, index=False, float_format="%.6f", lineterminator="\n")
+        kept = self.table[self.table["kept"]].sort_values("rank")
+        write_json(
+            csv_path.with_suffix(".json"),
+            {
+                "format": FORMAT,
+                "version": VERSION,
+                "task": self.task,
+                "parameters": self.parameters,
+                "origin": self.origin,
+                "tokens": [
+                    {"token_id": token_id, "token": token, "total": total, "cv": round(cv, 6)}
+                    for token_id, token, total, cv in kept[["token_id", "token", "total", "cv"]]
+                    .to_numpy()
+                    .tolist()
+                ],
+            },
+        )
+
+
+def load_kept_tokens(json_path: Path, expected: dict[str, str], task: Task) -> NDArray[np.int64]:
+    """Ids of the kept tokens from the JSON, checked against this store and split.
+
+    Raises:
+        StatisticsError: missing, damaged, or made from something else.
+    """
+    if not json_path.is_file():
+        raise StatisticsError(
+            "no counterfactual vocabulary", where=json_path, do="Make it with `mer-data counterfactual-vocab`"
+        )
+    try:
+        content = json.loads(json_path.read_text(encoding="utf-8"))
+        found_format, version, origin = content["format"], int(content["version"]), dict(content["origin"])
+        found_task = content["task"]
+        ids = np.array([int(token["token_id"]) for token in content["tokens"]], dtype=np.int64)
+    except (ValueError, KeyError, TypeError) as error:
+        raise StatisticsError(
+            f"damaged counterfactual vocabulary ({error})",
+            where=json_path,
+            do="Make it again with `mer-data counterfactual-vocab --force`",
+        ) from error
+    if found_format != FORMAT or version > VERSION:
+        raise StatisticsError(
+            "not a counterfactual vocabulary of a known version", where=json_path, do="Update mer-data"
+        )
+    if found_task != task.name:
+        raise StatisticsError(
+            "vocabulary of another task", where=json_path, found=found_task, expected=task.name
+        )
+    check_origin(origin, expected, json_path, "mer-data counterfactual-vocab")
+    return ids
+
+
+def vocabulary_origin(store: FeatureStore, split: SplitManifest) -> dict[str, str]:
+    """Digests that tie a vocabulary to what it was computed from; the alignment plays no part."""
+    return {
+        "utterances": store.utterance_digest,
+        "tokenizer_vocabulary": str(store.attribute("vocabulary_digest")),
+        "split": split.digest,
+    }
+
+
+def counterfactual_vocabulary(
+    store: FeatureStore,
+    split: SplitManifest,
+    task: Task,
+    *,
+    min_variation: float = MIN_VARIATION,
+    size: int = VOCABULARY_SIZE,
+    all_classes: bool = False,
+) -> CounterfactualVocabulary:
+    """Count word pieces per class on the training split and keep the frequent ones that vary.
+
+    CV_w = population standard deviation over mean of the class counts N_w. Kept are the ``size`` most
+    frequent tokens with CV_w >= ``min_variation``. For ``binary`` the counts of the negative and positive
+    class alone are used (``all_classes``: neutral too); a token seen in neutral text only has no CV.
+
+    Args:
+        store: word pieces, as served to a model.
+        split: which utterances are in training.
+        task: how labels become classes.
+        min_variation: smallest CV of a kept token.
+        size: at most so many tokens are kept.
+        all_classes: for ``binary``, use the neutral counts too.
+    """
+    counts = token_counts(store, split, task)
+    used = list(range(task.num_classes))
+    if task.name == "binary" and not all_classes:
+        used = [task.classes.index("negative"), task.classes.index("positive")]
+    total = counts[:, used].sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        variation = counts[:, used].std(axis=1) / counts[:, used].mean(axis=1)
+    seen = np.flatnonzero(counts.sum(axis=1) > 0)
+    order = seen[np.lexsort((seen, -total[seen]))]
+    eligible = np.nan_to_num(variation[order], nan=-1.0) >= min_variation
+    rank = np.where(eligible, np.cumsum(eligible), 0)
+    table = pd.DataFrame({"token_id": order, "token": [store.word_pieces.vocabulary[i] for i in order]})
+    for index, name in enumerate(task.classes):
+        table[f"count_{name}"] = counts[order, index]
+    table["total"] = total[order]
+    table["cv"] = variation[order]
+    table["rank"] = pd.array([int(r) if r else pd.NA for r in rank], dtype="Int64")
+    table["kept"] = eligible & (rank <= size)
+    parameters = {
+        "min_variation": min_variation,
+        "size": size,
+        "classes_used": [task.classes[i] for i in used],
+    }
+    return CounterfactualVocabulary(task.name, table, parameters, vocabulary_origin(store, split))
+
+
+def token_counts(store: FeatureStore, split: SplitManifest, task: Task) -> NDArray[np.int64]:
+    """Occurrences (vocabulary, C) of every word piece in training text per class; special tokens are 0."""
+    rows = split.indices(store.utterances["id"])["train"]
+    classes = task.class_of(store.utterances["label"].to_numpy()[rows])
+    tokens = store.read_tokens(rows)
+    # The closing [SEP] takes the last place of a cut text and is not counted anyway.
+    limit = store.limits["text"]
+    limited = [
+        row if len(row) <= limit else row[: limit - 1] for row in (tokens[i] for i in range(len(tokens)))
+    ]
+    owners = np.repeat(classes, [len(row) for row in limited])
+    size = len(store.word_pieces.vocabulary)
+    ids = np.concatenate([*limited, np.zeros(0, dtype=np.int32)]).astype(np.int64)
+    counts = np.bincount(ids * task.num_classes + owners, minlength=size * task.num_classes)
+    counts = counts.reshape(size, task.num_classes)
+    counts[[store.word_pieces.special_id(name) for name in SPECIAL_NAMES]] = 0
+    return counts.astype(np.int64)

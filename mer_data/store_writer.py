@@ -1,0 +1,158 @@
+"""Writing a feature store: blocks are appended one at a time, the file appears when complete."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mer_data.errors import SourceError
+from mer_data.files import complete_or_absent
+from mer_data.store import FORMAT, JSON_ATTRIBUTES, STRING_COLUMNS, VERSION, content_digest, utterance_digest
+from mer_data.utterances import MODALITIES, UTTERANCE_COLUMNS, Drop, Ragged
+from mer_data.word_pieces import WordPieces
+
+_CHUNK_BYTES = 1 << 16
+
+
+@dataclass(frozen=True)
+class StoreBlock:
+    """Utterances ready to be written.
+
+    Attributes:
+        frame: columns ``UTTERANCE_COLUMNS``.
+        words: timestamped words (dtype ``WORD_DTYPE``).
+        token_ids: word pieces.
+        token_words: word of each piece, -1 for none.
+        streams: "audio" and "vision" frames.
+    """
+
+    frame: pd.DataFrame
+    words: Ragged
+    token_ids: Ragged
+    token_words: Ragged
+    streams: dict[str, Ragged]
+
+
+class StoreWriter:
+    """Appends blocks to an open HDF5 file; made by ``writing_store``."""
+
+    def __init__(self, file: h5py.File, widths: dict[str, int], word_pieces: WordPieces) -> None:
+        """Create the empty datasets."""
+        self._file = file
+        self._seen: set[str] = set()
+        for name in UTTERANCE_COLUMNS:
+            if name in STRING_COLUMNS:
+                _create_strings(file, f"utterances/{name}")
+            else:
+                _create(file, f"utterances/{name}", _COLUMN_TYPES[name])
+        _create_strings(file, "words/token")
+        _create(file, "words/times", "f8", 2)
+        _create(file, "tokens/ids", "i4")
+        _create(file, "tokens/words", "i4")
+        for modality in MODALITIES:
+            _create(file, f"{modality}/values", "f4", widths[modality])
+        for group in ("words", "tokens", *MODALITIES):
+            _create(file, f"{group}/offsets", "i8")
+            _append(file[f"{group}/offsets"], np.zeros(1, dtype=np.int64))
+        encoded = np.frombuffer(word_pieces.to_json().encode(), dtype=np.uint8)
+        file.create_dataset(
+            "tokens/tokenizer_json", data=encoded, compression="gzip", fletcher32=True, track_times=False
+        )
+
+    def append(self, block: StoreBlock) -> None:
+        """Add the utterances of ``block``.
+
+        Raises:
+            SourceError: an id is there already.
+        """
+        for name in block.frame["id"]:
+            if name in self._seen:
+                raise SourceError(f"utterance {name} stands twice in the source", do="Remove one of the two")
+            self._seen.add(name)
+        for name in UTTERANCE_COLUMNS:
+            if name in STRING_COLUMNS:
+                _append_strings(self._file, f"utterances/{name}", block.frame[name].tolist())
+            else:
+                _append(self._file[f"utterances/{name}"], block.frame[name].to_numpy(_COLUMN_TYPES[name]))
+        _append_strings(self._file, "words/token", block.words.values["token"].tolist())
+        times = np.stack([block.words.values["start_s"], block.words.values["end_s"]], axis=1)
+        _append(self._file["words/times"], times)
+        _append(self._file["tokens/ids"], block.token_ids.values)
+        _append(self._file["tokens/words"], block.token_words.values)
+        _append_offsets(self._file["words/offsets"], block.words)
+        _append_offsets(self._file["tokens/offsets"], block.token_ids)
+        for modality in MODALITIES:
+            _append(self._file[f"{modality}/values"], block.streams[modality].values)
+            _append_offsets(self._file[f"{modality}/offsets"], block.streams[modality])
+
+    def finish(self, attributes: dict[str, Any], utterances: pd.DataFrame, dropped: Sequence[Drop]) -> str:
+        """Write the attributes and the two digests; return the utterance digest."""
+        self._file.attrs.update({"format": FORMAT, "version": VERSION})
+        for name, value in attributes.items():
+            self._file.attrs[name] = json.dumps(value, sort_keys=True) if name in JSON_ATTRIBUTES else value
+        listed = json.dumps([vars(drop) for drop in dropped]).encode()
+        self._file.create_dataset(
+            "dropped_json", data=np.frombuffer(listed, dtype=np.uint8), track_times=False
+        )
+        digest = utterance_digest(utterances)
+        self._file.attrs["utterance_digest"] = digest
+        self._file.attrs["content_digest"] = content_digest(self._file)
+        return digest
+
+
+@contextmanager
+def writing_store(path: Path, widths: dict[str, int], word_pieces: WordPieces) -> Iterator[StoreWriter]:
+    """Open a writer on a temporary file beside ``path``, renamed to ``path`` when all went well."""
+    with complete_or_absent(path) as partial, h5py.File(partial, "w") as file:
+        yield StoreWriter(file, widths, word_pieces)
+
+
+_COLUMN_TYPES = {"segment": "i8", "start_s": "f8", "end_s": "f8", "label": "f4"}
+
+
+def _create(file: h5py.File, name: str, dtype: str, width: int | None = None) -> None:
+    """An empty, growing dataset whose chunks carry checksums."""
+    tail = () if width is None else (width,)
+    row_bytes = max(1, np.dtype(dtype).itemsize * (width or 1))
+    file.create_dataset(
+        name,
+        shape=(0, *tail),
+        maxshape=(None, *tail),
+        chunks=(max(1, _CHUNK_BYTES // row_bytes), *(max(1, n) for n in tail)),
+        dtype=dtype,
+        fletcher32=True,
+        track_times=False,
+    )
+
+
+def _create_strings(file: h5py.File, name: str) -> None:
+    """Strings as UTF-8 bytes and offsets: checksums do not reach HDF5's own variable-length strings."""
+    _create(file, f"{name}_values", "u1")
+    _create(file, f"{name}_offsets", "i8")
+    _append(file[f"{name}_offsets"], np.zeros(1, dtype=np.int64))
+
+
+def _append(dataset: h5py.Dataset, values: NDArray[Any]) -> None:
+    start = dataset.shape[0]
+    dataset.resize(start + len(values), axis=0)
+    dataset[start:] = values
+
+
+def _append_offsets(dataset: h5py.Dataset, ragged: Ragged) -> None:
+    _append(dataset, ragged.offsets[1:] + dataset[-1])
+
+
+def _append_strings(file: h5py.File, name: str, strings: list[str]) -> None:
+    encoded = [text.encode() for text in strings]
+    _append(file[f"{name}_values"], np.frombuffer(b"".join(encoded), dtype=np.uint8))
+    offsets = file[f"{name}_offsets"]
+    _append(offsets, np.cumsum([len(text) for text in encoded], dtype=np.int64) + offsets[-1])

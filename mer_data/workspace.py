@@ -1,0 +1,130 @@
+"""The workspace ``MER_DATA_HOME`` (default ``./data``): ``<dataset>/{raw,store,splits,statistics}``.
+
+Finding follows one rule: what is named is taken, the only one there is taken, and among several the
+user chooses from a list.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mer_data.errors import WorkspaceError
+
+if TYPE_CHECKING:
+    from mer_data.store import FeatureStore
+
+
+def home() -> Path:
+    """Root of the workspace."""
+    return Path(os.environ.get("MER_DATA_HOME", "data")).expanduser()
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The files of one dataset."""
+
+    dataset: str
+
+    @property
+    def root(self) -> Path:
+        """``<home>/<dataset>``."""
+        return home() / self.dataset
+
+    @property
+    def raw(self) -> Path:
+        """Source files."""
+        return self.root / "raw"
+
+    def store_path(self, alignment: str) -> Path:
+        """Default path of a store."""
+        return self.root / "store" / f"{alignment}.h5"
+
+    def split_path(self, name: str) -> Path:
+        """Default path of a split manifest."""
+        return self.root / "splits" / f"{name}.json"
+
+    def statistics_path(self, store: Path, split: Path, task: str, encoder: str) -> Path:
+        """Default path of the class statistics of a store, split, task and text encoder."""
+        plain = "".join(char if char.isalnum() or char in "-." else "_" for char in Path(encoder).name)
+        return self.root / "statistics" / f"{store.stem}.{split.stem}.{task}.{plain}.h5"
+
+    def vocabulary_path(self, store: Path, split: Path, task: str) -> Path:
+        """Default path of a counterfactual vocabulary (CSV; the JSON stands beside it).
+
+        Word pieces do not depend on the alignment, so stores of one tokenizer give equal files.
+        """
+        return self.root / "statistics" / f"{store.stem}.{split.stem}.{task}.vocabulary.csv"
+
+    def choose_store(self, alignment: str | None) -> FeatureStore:
+        """The store named by ``alignment`` (or a path), else the only one."""
+        from mer_data.store import FeatureStore
+
+        path = self._choose(
+            "store",
+            ".h5",
+            alignment,
+            "--alignment",
+            f"mer-data build --dataset {self.dataset} --alignment unaligned",
+        )
+        return FeatureStore.open(path)
+
+    def any_store(self, alignment: str | None) -> FeatureStore:
+        """A store for what depends on ids, labels and texts alone: any, when all agree on them."""
+        from mer_data.store import FeatureStore
+
+        paths = sorted((self.root / "store").glob("*.h5"))
+        if alignment is None and len(paths) > 1:
+            stores = [FeatureStore.open(path) for path in paths]
+            if len({store.utterance_digest for store in stores}) == 1:
+                return stores[0]
+        return self.choose_store(alignment)
+
+    def choose_split(self, name: str | None) -> Path:
+        """The split manifest called ``name`` (or at that path), else the only one."""
+        return self._choose(
+            "split", ".json", name, "--split", f"mer-data repartition --dataset {self.dataset} --task binary"
+        )
+
+    def _choose(self, kind: str, suffix: str, name: str | None, option: str, command: str) -> Path:
+        folder = self.root / {"store": "store", "split": "splits"}[kind]
+        if name is not None:
+            path = Path(name) if name.endswith(suffix) else folder / f"{name}{suffix}"
+            if not path.is_file():
+                known = ", ".join(sorted(found.stem for found in folder.glob(f"*{suffix}"))) or "none"
+                raise WorkspaceError(
+                    f"no {kind} {name!r}", where=folder, found=known, do=f"Make it with `{command}`"
+                )
+            return path
+        paths = sorted(folder.glob(f"*{suffix}"))
+        if not paths:
+            raise WorkspaceError(f"no {kind} of {self.dataset}", where=folder, do=f"Make it with `{command}`")
+        if len(paths) > 1:
+            raise WorkspaceError(
+                f"several {kind}s of {self.dataset}",
+                where=folder,
+                found=", ".join(path.stem for path in paths),
+                do=f"Choose one with {option} NAME",
+            )
+        return paths[0]
+
+
+def only_dataset(name: str | None) -> str:
+    """``name``, else the only dataset in the workspace that has a store."""
+    if name is not None:
+        return name
+    found = sorted({path.parent.parent.name for path in home().glob("*/store/*.h5")})
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise WorkspaceError(
+            "no store in the workspace", where=home(), do="Make one with `mer-data build --dataset mosi`"
+        )
+    raise WorkspaceError(
+        "several datasets in the workspace",
+        where=home(),
+        found=", ".join(found),
+        do="Choose one with --dataset NAME",
+    )

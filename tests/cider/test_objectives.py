@@ -1,0 +1,178 @@
+import math
+
+import pytest
+import torch
+
+from cider.model.reconstruction import Reconstruction
+from cider.objectives import attention_divergence, classification, joint_distance, reconstruction
+from mer_data.errors import MerDataError
+from mer_data.missing import Removed
+
+
+def smooth_l1(difference):
+    size = abs(difference)
+    return 0.5 * size * size if size < 1 else size - 0.5
+
+
+# --- classification ---
+
+
+def test_classification_is_the_mean_negative_log_probability():
+    log_probabilities = torch.tensor([[0.7, 0.2, 0.1], [0.25, 0.25, 0.5]]).log()
+    loss = classification(log_probabilities, torch.tensor([0, 2]))
+    assert loss.item() == pytest.approx(-(math.log(0.7) + math.log(0.5)) / 2)
+
+
+# --- reconstruction ---
+
+
+def make_case():
+    torch.manual_seed(0)
+    predicted = Reconstruction(torch.randn(2, 4, 6), torch.randn(2, 9, 2), torch.randn(2, 7, 3))
+    targets = (3 * torch.randn(2, 4, 6), 3 * torch.randn(2, 5, 2), 3 * torch.randn(2, 7, 3))
+    removed = Removed(
+        text=torch.tensor([[0, 1, 1, 0], [0, 1, 0, 0]]).bool(),
+        audio=torch.tensor([[1, 1, 1, 1, 1], [0, 0, 0, 0, 0]]).bool(),
+        vision=torch.tensor([[0, 0, 0, 0, 0, 0, 0], [0, 0, 1, 0, 0, 0, 1]]).bool(),
+    )
+    return predicted, targets, removed
+
+
+def test_reconstruction_averages_over_removed_values_and_sums_the_modalities():
+    predicted, targets, removed = make_case()
+    expected = 0.0
+    for name, target in zip(("text", "audio", "vision"), targets, strict=True):
+        values = [
+            smooth_l1((getattr(predicted, name)[b, t, d] - target[b, t, d]).item())
+            for b, t in getattr(removed, name).nonzero().tolist()
+            for d in range(target.shape[2])
+        ]
+        expected += sum(values) / len(values)
+    assert reconstruction(predicted, targets, removed).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_what_was_not_removed_does_not_count():
+    predicted, targets, removed = make_case()
+    before = reconstruction(predicted, targets, removed)
+    changed = tuple(
+        target + 5 * ~mask.unsqueeze(-1)
+        for target, mask in zip(targets, (removed.text, removed.audio, removed.vision), strict=True)
+    )
+    assert torch.equal(reconstruction(predicted, changed, removed), before)
+
+
+def test_a_modality_that_lost_nothing_adds_zero_with_finite_gradients():
+    predicted, targets, removed = make_case()
+    text_only = Removed(removed.text, torch.zeros(2, 5).bool(), torch.zeros(2, 7).bool())
+    for tensor in (predicted.text, predicted.audio, predicted.vision):
+        tensor.requires_grad_()
+    loss = reconstruction(predicted, targets, text_only)
+    difference = predicted.text[removed.text] - targets[0][removed.text]
+    assert loss.item() == pytest.approx(
+        sum(smooth_l1(x) for x in difference.flatten().tolist()) / difference.numel(), rel=1e-5
+    )
+    loss.backward()
+    assert (predicted.audio.grad == 0).all()
+    assert (predicted.vision.grad == 0).all()
+    assert (predicted.text.grad[removed.text] != 0).all()
+
+    nothing = Removed(torch.zeros(2, 4).bool(), text_only.audio, text_only.vision)
+    assert reconstruction(predicted, targets, nothing).item() == 0
+
+
+def test_a_batch_without_frames_adds_zero():
+    predicted, targets, removed = make_case()
+    empty = Removed(removed.text, torch.zeros(2, 0).bool(), torch.zeros(2, 7).bool())
+    text_only = Removed(removed.text, torch.zeros(2, 5).bool(), torch.zeros(2, 7).bool())
+    without = reconstruction(predicted, (targets[0], torch.zeros(2, 0, 2), targets[2]), empty)
+    assert torch.equal(without, reconstruction(predicted, targets, text_only))
+
+
+def test_targets_are_detached():
+    predicted, targets, removed = make_case()
+    predicted.text.requires_grad_()
+    for target in targets:
+        target.requires_grad_()
+    reconstruction(predicted, targets, removed).backward()
+    assert all(target.grad is None for target in targets)
+    assert predicted.text.grad is not None
+
+
+def test_more_steps_than_reconstructed_are_refused():
+    predicted, targets, removed = make_case()
+    longer = (targets[0], torch.randn(2, 10, 2), targets[2])
+    with pytest.raises(MerDataError, match=r"audio has more steps .*: found 10, expected at most 9"):
+        reconstruction(predicted, longer, removed)
+
+
+# --- attention ---
+
+
+def make_logits(scale=1.0, dtype=torch.float32):
+    torch.manual_seed(0)
+    return tuple(scale * torch.randn(2, 3, 12, 12, dtype=dtype) for _ in range(2))
+
+
+MASK = torch.tensor([[True, True, True, True], [True, True, False, False]])
+
+
+@pytest.mark.parametrize("scale", [1.0, 30.0])
+def test_attention_divergence_sums_rows_and_averages_batch_and_heads(scale):
+    teacher, student = make_logits(scale, torch.float64)
+    total = 0.0
+    for b in range(2):
+        valid = MASK[b].repeat(3)
+        for head in range(3):
+            for row in valid.nonzero()[:, 0]:
+                log_p = teacher[b, head, row, valid].log_softmax(0)
+                log_q = student[b, head, row, valid].log_softmax(0)
+                total += (log_p.exp() * (log_p - log_q)).sum().item()
+    assert attention_divergence(teacher, student, MASK).item() == pytest.approx(total / (2 * 3))
+
+
+def test_equal_attention_has_no_divergence_and_other_has_some():
+    teacher, student = make_logits()
+    assert attention_divergence(teacher, teacher + 3, MASK).item() == pytest.approx(0, abs=1e-5)
+    assert attention_divergence(teacher, student, MASK) > 1
+
+
+def test_padded_rows_and_keys_do_not_count():
+    teacher, student = make_logits()
+    before = attention_divergence(teacher, student, MASK)
+    valid = MASK.repeat(1, 3)
+    padded = ~(valid[:, None, :, None] & valid[:, None, None])
+    after = attention_divergence(teacher.masked_fill(padded, 7.0), student.masked_fill(padded, -90.0), MASK)
+    assert torch.equal(before, after)
+
+
+def test_attention_teacher_is_detached_and_gradients_are_finite():
+    teacher, student = (x.requires_grad_() for x in make_logits(40.0))
+    attention_divergence(teacher, student, torch.tensor([[True] * 4, [False] * 4])).backward()
+    assert teacher.grad is None
+    assert student.grad.isfinite().all()
+    assert (student.grad[0] != 0).any()
+    assert (student.grad[1] == 0).all()
+
+
+# --- joint representation ---
+
+
+def test_joint_distance_is_one_minus_the_mean_cosine():
+    teacher, student = torch.tensor([[1.0, 0.0], [2.0, 2.0]]), torch.tensor([[0.0, 3.0], [1.0, 1.0]])
+    assert joint_distance(teacher, student).item() == pytest.approx((1 + 0) / 2, abs=1e-6)
+    assert joint_distance(teacher, -teacher).item() == pytest.approx(2, abs=1e-6)
+
+
+def test_joint_teacher_is_detached():
+    teacher, student = torch.randn(3, 4, requires_grad=True), torch.randn(3, 4, requires_grad=True)
+    joint_distance(teacher, student).backward()
+    assert teacher.grad is None
+    assert (student.grad != 0).any()
+
+
+def test_a_zero_joint_representation_has_finite_gradients():
+    student = torch.zeros(1, 4, requires_grad=True)
+    loss = joint_distance(torch.ones(1, 4), student)
+    loss.backward()
+    assert loss.item() == pytest.approx(1)
+    assert student.grad.isfinite().all()
