@@ -77,7 +77,7 @@ class FeatureStore:
 
     @property
     def _h5(self) -> h5py.File:
-        # A handle inherited over fork shares its file position with the parent, so each process opens its own.
+        # A handle inherited over fork shares its position with the parent: each process opens its own.
         if self._file is None or self._owner != os.getpid():
             try:
                 self._file = h5py.File(self.path, "r")

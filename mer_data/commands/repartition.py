@@ -43,6 +43,7 @@ def repartition(
     min_count: int,
     smoothing: float,
     label_tolerance: float,
+    excess_bits: float,
     alignment: str | None,
     out: Path | None,
     force: bool,
@@ -75,6 +76,7 @@ def repartition(
             min_count=min_count,
             smoothing=smoothing,
             label_tolerance=label_tolerance,
+            excess_bits=excess_bits,
             progress=progress,
         )
     manifest.save(path)
@@ -84,7 +86,8 @@ def repartition(
         {"split": str(path), "digest": manifest.digest, "sizes": sizes, "shift": manifest.shift},
         [
             f"{' / '.join(map(str, sizes.values()))} (train / valid / test) in {path}.",
-            f"Word-to-label divergence (bits): {divergence}.",
+            f"Word-to-label divergence {divergence['this_split']:.4f} bits (standard folds"
+            f" {divergence['standard_folds']:.4f}, random {divergence['random_mean']:.4f}).",
             f"Cite it as {manifest.digest}.",
         ],
         f"mer-data statistics --dataset {store.dataset} --split {path.stem}",

@@ -7,6 +7,7 @@ Layout as the CMU Multimodal SDK writes it: ``/<root>/data/<video>/{features,int
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ class ComputationalSequence:
 def write_computational_sequence(
     path: Path,
     root: str,
-    videos: dict[str, tuple[NDArray[Any], NDArray[np.floating]]],
+    videos: Mapping[str, tuple[NDArray[Any], NDArray[np.floating]]],
     *,
     dataset_name: str,
     description: str,

@@ -128,19 +128,20 @@ class FoldSearch:
         chosen[self._test] = True
         return chosen
 
-    def run(self, steps: int, *, target_bits: float | None = None, progress: Progress | None = None) -> None:
+    def run(self, steps: int, *, excess_bits: float | None = None, progress: Progress | None = None) -> None:
         """Propose ``steps`` swaps, each accepted by the Metropolis rule under geometric cooling.
 
         Args:
             steps: proposals.
-            target_bits: stop as soon as the divergence of the split is this large.
+            excess_bits: stop as soon as the divergence is this far above the one of the start.
             progress: called with the proposals done and all proposals, about a hundred times.
         """
-        enough = math.inf if target_bits is None else target_bits * float(self.state.table.counts.sum())
         lowest_changes = np.log1p(-self._rng.random(steps)) * self._temperatures(steps)
         places, partners = self._rng.random((2, steps))
         report_every = max(1, steps // 100)
         total = self.state.total
+        occurrences = float(self.state.table.counts.sum())
+        enough = math.inf if excess_bits is None else total + excess_bits * occurrences
         for step in range(steps):
             if progress is not None and step % report_every == 0:
                 progress(step, steps)

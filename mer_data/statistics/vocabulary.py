@@ -53,6 +53,7 @@ class CounterfactualVocabulary:
         with complete_or_absent(csv_path) as partial:
             self.table.to_csv(partial, index=False, float_format="%.6f", lineterminator="\n")
         kept = self.table[self.table["kept"]].sort_values("rank")
+        rows = kept[["token_id", "token", "total", "cv"]].to_numpy().tolist()
         write_json(
             csv_path.with_suffix(".json"),
             {
@@ -63,9 +64,7 @@ class CounterfactualVocabulary:
                 "origin": self.origin,
                 "tokens": [
                     {"token_id": token_id, "token": token, "total": total, "cv": round(cv, 6)}
-                    for token_id, token, total, cv in kept[["token_id", "token", "total", "cv"]]
-                    .to_numpy()
-                    .tolist()
+                    for token_id, token, total, cv in rows
                 ],
             },
         )
