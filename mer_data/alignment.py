@@ -129,9 +129,10 @@ def resample(
         (T, d) float32 and the number of gaps.
     """
     middles = frame_times.mean(axis=1)
-    num_bins = int(np.ceil((end - start) * rate_hz - 1e-6))
+    # Rounded, so that a last piece of a bin does not count as a gap; its frames join the last bin.
+    num_bins = max(1, round((end - start) * rate_hz))
     inside = (middles >= start) & (middles < end)
-    if not inside.any() or num_bins < 1:
+    if not inside.any():
         return np.zeros((0, frames.shape[1]), dtype=np.float32), 0
     bins = np.minimum(((middles[inside] - start) * rate_hz).astype(np.int64), num_bins - 1)
     sums = np.zeros((num_bins, frames.shape[1]), dtype=np.float64)

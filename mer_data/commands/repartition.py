@@ -30,6 +30,12 @@ from mer_data.commands.shared import (
     show_default=True,
     help="How far a class share in test may be from the corpus's.",
 )
+@click.option(
+    "--excess-bits",
+    default=0.025,
+    show_default=True,
+    help="Divergence above a random split at which the search stops: 0 random, 1 the most that it finds.",
+)
 @alignment_option
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Path of the manifest; default: in the workspace."

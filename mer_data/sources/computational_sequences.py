@@ -177,18 +177,33 @@ class ComputationalSequences:
             features, times = sequence.read(video_id)
             columns = self._sets[modality].columns
             values = (features if columns is None else features[:, list(columns)]).astype(np.float32)
-        rows, row_times = [], []
-        for index, (start, end) in enumerate(frame[["start_s", "end_s"]].to_numpy(np.float64)):
-            if self._sets[modality].level == "utterance":
-                chosen = (np.abs(times - (start, end)) <= TOLERANCE_S).all(axis=1)
-                row_times.append(np.tile([-np.inf, np.inf], (int(chosen.sum()), 1)))
-            else:
-                own = words[index] if words is not None else np.empty(0, dtype=WORD_DTYPE)
-                first, last = own["start_s"].min(initial=start), own["end_s"].max(initial=end)
-                chosen = overlaps(times, first, last) > TOLERANCE_S
-                row_times.append(times[chosen])
-            rows.append(values[chosen])
-        return Ragged.from_rows(rows, values), np.concatenate([*row_times, np.zeros((0, 2))])
+        segments = frame[["start_s", "end_s"]].to_numpy(np.float64)
+        if self._sets[modality].level == "utterance":
+            chosen = _one_row_each(segments, times)
+            times = np.tile([-np.inf, np.inf], (len(times), 1))
+        else:
+            reach = segments if words is None else _reach(segments, words)
+            chosen = [np.flatnonzero(overlaps(times, start, end) > TOLERANCE_S) for start, end in reach]
+        order = np.concatenate([*chosen, np.zeros(0, dtype=np.int64)])
+        return Ragged.from_rows([values[rows] for rows in chosen], values), times[order]
+
+
+def _one_row_each(segments: NDArray[np.float64], times: NDArray[np.float64]) -> list[NDArray[np.int64]]:
+    """The row with a segment's own interval; segments with equal intervals take equal rows in turn."""
+    free = np.ones(len(times), dtype=bool)
+    chosen = []
+    for segment in segments:
+        rows = np.flatnonzero(free & (np.abs(times - segment) <= TOLERANCE_S).all(axis=1))[:1]
+        free[rows] = False
+        chosen.append(rows)
+    return chosen
+
+
+def _reach(segments: NDArray[np.float64], words: Ragged) -> NDArray[np.float64]:
+    """Each segment's interval, widened to its own words where they cross its border."""
+    first = [words[i]["start_s"].min(initial=start) for i, start in enumerate(segments[:, 0])]
+    last = [words[i]["end_s"].max(initial=end) for i, end in enumerate(segments[:, 1])]
+    return np.stack([first, last], axis=1).reshape(-1, 2)
 
 
 def _decode(value: bytes | str | np.bytes_) -> str:
