@@ -73,8 +73,7 @@ def collapse(
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Average the frames that intersect each interval by more than ``TOLERANCE_S``.
 
-    Prefix sums in float64 where starts and ends both increase (the usual case); a mask per interval
-    otherwise.
+    A slice per interval where starts and ends both increase (the usual case); a mask otherwise.
 
     Args:
         frames: (F, d) finite values.
@@ -97,9 +96,8 @@ def collapse(
         last = np.searchsorted(times[:, 0], intervals[:, 1] - TOLERANCE_S, side="left")
         usable = intervals[:, 1] - intervals[:, 0] > TOLERANCE_S
         counts = np.where(usable, np.maximum(last - first, 0), 0)
-        sums = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0)])
-        some = counts > 0
-        means[some] = (sums[last[some]] - sums[first[some]]) / counts[some, None]
+        for index in np.flatnonzero(counts):
+            means[index] = values[first[index] : last[index]].mean(axis=0)
     else:
         for index, (start, end) in enumerate(intervals):
             chosen = overlaps(times, start, end) > TOLERANCE_S

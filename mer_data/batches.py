@@ -170,7 +170,7 @@ def make_loader(
     shuffle_generator: torch.Generator | None = None,
     num_workers: int = 0,
 ) -> DataLoader[Any]:
-    """A loader of ``Batch``: grouped by length in random order with a generator, else in order of ``indices``."""
+    """A loader of ``Batch``: with a generator shuffled and grouped by length, else in the order given."""
     dataset = UtteranceDataset(store, indices)
     collate = Collator(special_tokens(store.word_pieces).pad)
     if shuffle_generator is None:

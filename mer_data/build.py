@@ -91,9 +91,9 @@ def build_store(
             dropped.extend(block.dropped)
             if progress is not None:
                 progress(number, source.num_blocks)
-        utterances = pd.concat(frames, ignore_index=True)
-        if utterances.empty:
+        if not any(map(len, frames)):
             raise SourceError("the source has no utterances", where=source.files[0])
+        utterances = pd.concat(frames, ignore_index=True)
         attributes = {
             "dataset": source.manifest.dataset,
             "alignment": alignment,
@@ -128,6 +128,8 @@ def _prepare(
             else:
                 rate = source.streams[modality].frame_rate_hz
                 stream = _to_rate(stream, times, frame, rate, modality, cleaning)
+        if alignment == "aligned":
+            _check_aligned(stream, token_ids, frame, modality, source)
         streams[modality] = stream
         cleaning[f"utterances_without_{modality}"] += int((stream.lengths == 0).sum())
         cleaning[f"utterances_longer_than_{modality}_limit"] += int((stream.lengths > limits[modality]).sum())
@@ -137,6 +139,21 @@ def _prepare(
     cleaning["utterances_in_no_fold"] += int((frame["fold"] == "none").sum())
     cleaning["utterances_longer_than_text_limit"] += int((token_ids.lengths > limits["text"]).sum())
     return StoreBlock(frame, words, token_ids, token_words, streams)
+
+
+def _check_aligned(
+    stream: Ragged, token_ids: Ragged, frame: pd.DataFrame, modality: str, source: Source
+) -> None:
+    """In an aligned store one vector stands beside every word piece."""
+    different = np.flatnonzero(stream.lengths != token_ids.lengths)
+    if len(different):
+        index = int(different[0])
+        raise SourceError(
+            f"the word pieces of utterance {frame['id'].iloc[index]} do not fit its {modality}",
+            where=source.files[0],
+            found=f"{token_ids.lengths[index]} word pieces and {stream.lengths[index]} vectors",
+            do="Pass --tokenizer with the one that the file was made with",
+        )
 
 
 def _limits(source: Source, alignment: Alignment) -> dict[str, int]:

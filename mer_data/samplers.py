@@ -16,10 +16,10 @@ SPREAD = 1.4
 class LengthGroupedBatches(Sampler[list[int]]):
     """Batches for one epoch: every position once, similar lengths together, new batches every epoch.
 
-    Each length is multiplied by a random factor between 1 / ``SPREAD`` and ``SPREAD``; positions are sorted by
-    the result and cut into batches, which come in random order. So an utterance meets others of up to about
-    twice its length in changing company, order within an epoch is random, and a batch is not padded to the
-    longest text of the corpus. What is lost: very short and very long texts never share a step.
+    Each length is multiplied by a random factor between 1 / ``SPREAD`` and ``SPREAD``; positions are sorted
+    by the result and cut into batches, which come in random order. So an utterance meets others of up to
+    about twice its length in changing company, order within an epoch is random, and a batch is not padded
+    to the longest text of the corpus. What is lost: very short and very long texts never share a step.
     """
 
     def __init__(self, lengths: NDArray[np.integer], batch_size: int, generator: torch.Generator) -> None:

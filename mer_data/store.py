@@ -64,7 +64,7 @@ class FeatureStore:
         if attributes.get("format") != FORMAT:
             found = attributes.get("format")
             raise StoreError("not a feature store", where=store.path, found=found, expected=FORMAT)
-        version = int(attributes["version"])
+        version = int(attributes.get("version", 0))
         if version > VERSION:
             raise StoreError(
                 "the store is of a newer version",
@@ -134,7 +134,7 @@ class FeatureStore:
 
     def lengths(self, group: str) -> NDArray[np.int64]:
         """Row lengths (N,) of "tokens", "words", "audio" or "vision"."""
-        return np.diff(self._h5[group]["offsets"][()])
+        return np.diff(self._offsets(group))
 
     @cached_property
     def word_pieces(self) -> WordPieces:

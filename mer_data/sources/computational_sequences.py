@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -73,10 +74,12 @@ class ComputationalSequences:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The ``.csd`` files read, and the transcripts."""
+        """The ``.csd`` files read, the transcripts, and the folds where they are a file."""
         paths = [sequence.path for sequence in self._sequences.values()]
         if self._transcripts is not None and self._transcripts_path is not None:
             paths.append(self._transcripts_path)
+        if self.manifest.folds.kind == "file":
+            paths.append(self._folder / self.manifest.folds.name)
         return tuple(paths)
 
     @property
@@ -110,7 +113,7 @@ class ComputationalSequences:
         return Stream(chosen.name, labelled, chosen.frame_rate_hz)
 
     def _block(self, video_id: str) -> UtteranceBlock:
-        labels, segments = self._labels.read(video_id)
+        labels, segments = self._read_numbers("labels", video_id)
         column = (self._sets["labels"].columns or (0,))[0]
         rows, dropped = [], []
         for number, (label, (start, end)) in enumerate(
@@ -140,6 +143,19 @@ class ComputationalSequences:
         for modality in MODALITIES:
             streams[modality], times[modality] = self._frames(modality, video_id, frame, words)
         return UtteranceBlock(frame, streams, words, times, dropped=dropped, counts=dict(counts))
+
+    def _read_numbers(self, role: str, video_id: str) -> tuple[NDArray[Any], NDArray[np.float64]]:
+        """Features and intervals of one video; every video of a file has numbers of one width."""
+        sequence = self._sequences[role]
+        features, times = sequence.read(video_id)
+        if features.dtype.kind not in "iuf" or features.shape[1] != sequence.width():
+            raise SourceError(
+                f"{role} features are not numbers of one width",
+                where=f"{sequence.path}, video {video_id}",
+                found=f"{features.shape[1]} columns of {features.dtype}",
+                expected=f"{sequence.width()} columns of numbers",
+            )
+        return features, times
 
     def _words(self, video_id: str, frame: pd.DataFrame, counts: Counter[str]) -> Ragged | None:
         sequence = self._sequences.get("words")
@@ -174,7 +190,7 @@ class ComputationalSequences:
         values = np.zeros((0, len(stream.columns)), dtype=np.float32)
         times = np.zeros((0, 2))
         if video_id in sequence:
-            features, times = sequence.read(video_id)
+            features, times = self._read_numbers(modality, video_id)
             columns = self._sets[modality].columns
             values = (features if columns is None else features[:, list(columns)]).astype(np.float32)
         segments = frame[["start_s", "end_s"]].to_numpy(np.float64)

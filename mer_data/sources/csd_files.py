@@ -38,7 +38,7 @@ class ComputationalSequence:
                 do="Fetch the file again",
             ) from error
         roots = list(self._file)
-        if len(roots) != 1 or "data" not in self._file[roots[0]]:
+        if len(roots) != 1 or not isinstance(self._file.get(f"{roots[0]}/data"), h5py.Group):
             self.close()
             raise SourceError(
                 "unexpected layout",
@@ -75,7 +75,7 @@ class ComputationalSequence:
         try:
             group = self._data[video_id]
             features, intervals = group["features"][()], group["intervals"][()]
-        except (OSError, KeyError) as error:
+        except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise SourceError(
                 "cannot read features and intervals (truncated file?)", where=where, do="Fetch the file again"
             ) from error

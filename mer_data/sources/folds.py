@@ -56,4 +56,7 @@ def _file_lists(path: Path) -> dict[str, list[str]]:
         raise SourceError(f"folds are not JSON ({error})", where=path) from error
     if not isinstance(lists, dict) or set(lists) != set(FOLDS):
         raise SourceError("folds need the keys train, valid and test", where=path)
+    for fold in FOLDS:
+        if not isinstance(lists[fold], list):
+            raise SourceError(f"fold {fold!r} is not a list of videos", where=path)
     return {fold: [str(video) for video in lists[fold]] for fold in FOLDS}

@@ -17,7 +17,9 @@ from mer_data.sources.safe_pickle import read_pickle
 from mer_data.tasks import LABEL_RANGE
 from mer_data.utterances import FOLDS, MODALITIES, UTTERANCE_COLUMNS, Ragged, UtteranceBlock
 
-_REQUIRED = ("id", "raw_text", "text_bert", "audio", "vision", "regression_labels")
+_TEXTS = ("id", "raw_text")
+_REQUIRED = (*_TEXTS, "text_bert", "audio", "vision", "regression_labels")
+_LENGTHS = ("audio_lengths", "vision_lengths")
 
 
 class MmsaPickle:
@@ -46,37 +48,54 @@ class MmsaPickle:
             raise SourceError(
                 "not an MMSA pickle", where=self._path, found=found, expected="train, valid and test"
             )
+        strange = [fold for fold in FOLDS if not isinstance(self._folds[fold], dict)]
+        if strange:
+            raise SourceError(f"fold {strange[0]!r} is not a dict", where=self._path)
         seen: set[str] = set()
+        keys = _REQUIRED + (_LENGTHS if self.alignment == "unaligned" else ())
         for fold in FOLDS:
             part = self._folds[fold]
-            missing = [key for key in _REQUIRED if key not in part]
+            missing = [key for key in keys if key not in part]
             if missing:
                 raise SourceError(
                     f"fold {fold!r} lacks the key {missing[0]!r}",
                     where=self._path,
-                    expected=", ".join(_REQUIRED),
+                    expected=", ".join(keys),
                     do="Use MMSA's own file, or add the key",
                 )
-            size = len(part["id"])
-            uneven = [key for key in _REQUIRED if len(part[key]) != size]
-            if uneven:
-                raise SourceError(
-                    f"fold {fold!r}: {uneven[0]!r} does not fit 'id'",
-                    where=self._path,
-                    found=f"{len(part[uneven[0]])} rows",
-                    expected=f"{size}",
-                )
+            self._check_shapes(fold, keys)
             self._check_rows(
                 fold, [str(name) for name in part["id"]], np.asarray(part["regression_labels"]), seen
             )
 
+    def _check_shapes(self, fold: str, keys: tuple[str, ...]) -> None:
+        """One row per id everywhere, and the feature widths of the training fold."""
+        part = {key: _array(self._folds[fold][key]) for key in keys}
+        for key, array in part.items():
+            wanted: list[int | str] = [part["id"].size]
+            if key == "text_bert":
+                wanted += [3, "T"]
+            elif key in MODALITIES:
+                wanted += ["T", np.shape(self._folds["train"][key])[-1] if array.ndim == 3 else "d"]
+            fits = array.ndim == len(wanted) and all(
+                isinstance(size, str) or size == found
+                for size, found in zip(wanted, array.shape, strict=True)
+            )
+            if not fits or (key not in _TEXTS and array.dtype.kind not in "iuf"):
+                raise SourceError(
+                    f"fold {fold!r}: {key!r} does not fit 'id' and the other folds",
+                    where=self._path,
+                    found=f"{array.dtype} of shape {array.shape}",
+                    expected=f"{'texts' if key in _TEXTS else 'numbers'} of shape ({', '.join(map(str, wanted))})",
+                )
+
     def _check_rows(self, fold: str, ids: list[str], labels: NDArray[Any], seen: set[str]) -> None:
-        for name, label in zip(ids, labels.reshape(len(ids)), strict=True):
+        for name, label in zip(ids, labels, strict=True):
             if name in seen:
                 raise SourceError(f"utterance {name} stands twice", where=f"{self._path}, fold {fold!r}")
             seen.add(name)
             video, _, segment = name.rpartition("$_$")
-            if not video or not segment.isdigit():
+            if not video or not segment.isdecimal():
                 raise SourceError(
                     "not an utterance id", where=self._path, found=repr(name), expected="video$_$number"
                 )
@@ -120,7 +139,7 @@ class MmsaPickle:
 
     def _block(self, fold: str, part: dict[str, Any]) -> UtteranceBlock:
         ids = [str(name) for name in part["id"]]
-        labels = np.asarray(part["regression_labels"], dtype=np.float32).reshape(len(ids))
+        labels = np.asarray(part["regression_labels"], dtype=np.float32)
         rows = []
         for name, text, label in zip(ids, part["raw_text"], labels, strict=True):
             video, _, segment = name.rpartition("$_$")
@@ -131,10 +150,18 @@ class MmsaPickle:
         streams = {}
         for modality in MODALITIES:
             padded = np.asarray(part[modality], dtype=np.float32)
-            lengths = part.get(f"{modality}_lengths", text_lengths)
+            lengths = part[f"{modality}_lengths"] if self.alignment == "unaligned" else text_lengths
             streams[modality] = _unpadded(padded, np.asarray(lengths, dtype=np.int64))
         token_ids = _unpadded(text_bert[:, 0].astype(np.int32), text_lengths)
         return UtteranceBlock(frame, streams, token_ids=token_ids)
+
+
+def _array(value: object) -> NDArray[Any]:
+    """``value`` as an array; without dimensions where its rows are uneven."""
+    try:
+        return np.asarray(value)
+    except ValueError:
+        return np.asarray(None)
 
 
 def _unpadded(padded: NDArray[Any], lengths: NDArray[np.int64]) -> Ragged:

@@ -21,7 +21,7 @@ def read_transcripts(path: Path) -> dict[tuple[str, int], str]:
                 if not row:
                     continue
                 video, _, segment = row[0].rpartition("_")
-                if len(row) < 2 or not video or not segment.isdigit():
+                if len(row) < 2 or not video or not segment.isdecimal():
                     raise SourceError(
                         "not a transcript line",
                         where=f"{path}, line {number}",
