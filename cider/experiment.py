@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cider.model import Architecture, CIDer, FeatureShapes
 from cider.recipe import Recipe
 from mer_data.batches import SpecialTokens, special_tokens
-from mer_data.errors import RecipeError, SplitError
+from mer_data.errors import RecipeError, SplitError, StatisticsError
 from mer_data.splits import SplitManifest
 from mer_data.statistics.class_statistics import ClassStatistics, statistics_origin
 from mer_data.statistics.vocabulary import load_kept_tokens, vocabulary_origin
@@ -68,10 +68,9 @@ class Experiment:
                 "the split is for another task", where=split_path, found=split.task, expected=task.name,
                 do="Choose another with --set data.split=NAME",
             )  # fmt: skip
-        if store.alignment != "aligned" and recipe.missing.pattern in ("tmfm", "stmfm"):
-            raise RecipeError(
-                f"pattern {recipe.missing.pattern!r} needs an aligned store", found=store.alignment
-            )
+        for pattern in (recipe.missing.pattern, recipe.evaluation.pattern):
+            if store.alignment != "aligned" and pattern in ("tmfm", "stmfm"):
+                raise RecipeError(f"pattern {pattern!r} needs an aligned store", found=store.alignment)
         return cls(recipe, store, split_path, split, task, split.indices(ids))
 
     def shapes(self, text_width: int) -> FeatureShapes:
@@ -120,6 +119,9 @@ class Experiment:
         """The class statistics of exactly this store, split, task and text encoder."""
         workspace, encoder = Workspace(self.recipe.data.dataset), cast(TextEncoder, model.text_encoder)
         path = workspace.statistics_path(self.store.path, self.split_path, self.task.name, encoder.name)
+        if not path.is_file():
+            command = f"{self._command('statistics')} --text-encoder {encoder.name}"
+            raise StatisticsError("no class statistics", where=path, do=f"Make them with `{command}`")
         statistics = ClassStatistics.load(path)
         statistics.check(statistics_origin(self.store, self.split, encoder), self.task, path)
         return statistics
@@ -127,7 +129,17 @@ class Experiment:
     def kept_token_ids(self) -> NDArray[np.int64]:
         """Ids of the counterfactual vocabulary of exactly this corpus, split and task."""
         workspace = Workspace(self.recipe.data.dataset)
-        path = workspace.vocabulary_path(self.store.path, self.split_path, self.task.name)
-        return load_kept_tokens(
-            path.with_suffix(".json"), vocabulary_origin(self.store, self.split), self.task
+        csv_path = workspace.vocabulary_path(self.store.path, self.split_path, self.task.name)
+        path = csv_path.with_suffix(".json")
+        if not path.is_file():
+            command = self._command("counterfactual-vocab")
+            raise StatisticsError("no counterfactual vocabulary", where=path, do=f"Make it with `{command}`")
+        return load_kept_tokens(path, vocabulary_origin(self.store, self.split), self.task)
+
+    def _command(self, verb: str) -> str:
+        """The mer-data command for exactly this store, split and task."""
+        data = self.recipe.data
+        return (
+            f"mer-data {verb} --dataset {data.dataset} --alignment {data.alignment}"
+            f" --split {self.split_path.stem} --task {self.task.name}"
         )

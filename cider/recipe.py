@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 import cider
 from mer_data.errors import RecipeError
@@ -16,6 +16,17 @@ from mer_data.tasks import TaskName
 
 Maci = Literal["none", "label", "language", "both"]
 Pattern = Literal["rmfm", "rmfm_same", "rmm", "tmfm", "stmfm"]
+Metric = Literal["acc2", "f1", "acc3", "acc7"]
+TASK_METRICS: dict[TaskName, tuple[Metric, ...]] = {"binary": ("acc2", "f1", "acc3"), "seven": ("acc7",)}
+
+
+def _rising(rates: tuple[float, ...]) -> tuple[float, ...]:
+    if not rates or any(not 0 <= rate <= 1 for rate in rates) or sorted(set(rates)) != list(rates):
+        raise ValueError("rates must rise and lie in [0, 1]")
+    return rates
+
+
+Rates = Annotated[tuple[float, ...], AfterValidator(_rising)]
 
 
 class _Strict(BaseModel):
@@ -64,6 +75,12 @@ class MissingSettings(_Strict):
     pattern: Pattern = "rmfm"
     rate: Literal["per_utterance", "per_position"] = "per_utterance"
 
+    @model_validator(mode="after")
+    def _per_position_is_of_rmfm(self) -> MissingSettings:
+        if self.rate == "per_position" and self.pattern != "rmfm":
+            raise ValueError(f"rate per_position goes with pattern rmfm, not {self.pattern}")
+        return self
+
 
 class LossSettings(_Strict):
     """Weights of the distillation losses (paper eq. 30)."""
@@ -89,25 +106,18 @@ class TrainingSettings(_Strict):
 class SelectionSettings(_Strict):
     """What decides on the validation fold when to stop and which epoch to keep: a mean over rates."""
 
-    metric: Literal["loss", "acc2", "f1", "acc3", "acc7"] = "loss"
-    rates: tuple[float, ...] = (0.0,)
+    metric: Literal["loss", Metric] = "loss"
+    rates: Rates = (0.0,)
 
 
 class EvaluationSettings(_Strict):
     """The sweep over missing rates. ``tau_metric: null`` takes acc2 for binary and acc7 for seven."""
 
     pattern: Pattern = "rmfm"
-    rates: tuple[float, ...] = tuple(round(0.1 * step, 1) for step in range(11))
+    rates: Rates = tuple(round(0.1 * step, 1) for step in range(11))
     mask_seed: int = 0
     batch_size: int = Field(default=128, gt=0)
-    tau_metric: Literal["acc2", "f1", "acc3", "acc7"] | None = None
-
-    @field_validator("rates")
-    @classmethod
-    def _rates_rise(cls, rates: tuple[float, ...]) -> tuple[float, ...]:
-        if not rates or any(not 0 <= rate <= 1 for rate in rates) or sorted(set(rates)) != list(rates):
-            raise ValueError("rates must rise and lie in [0, 1]")
-        return rates
+    tau_metric: Metric | None = None
 
 
 class Recipe(_Strict):
@@ -123,6 +133,22 @@ class Recipe(_Strict):
     training: TrainingSettings = TrainingSettings()
     selection: SelectionSettings = SelectionSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+
+    @model_validator(mode="after")
+    def _metrics_are_of_the_task(self) -> Recipe:
+        chosen = {
+            "selection.metric": self.selection.metric,
+            "evaluation.tau_metric": self.evaluation.tau_metric,
+        }
+        known = TASK_METRICS[self.task]
+        wrong = [
+            f"{key}: task {self.task} has no {metric}, choose {' or '.join(known)}"
+            for key, metric in chosen.items()
+            if metric not in (None, "loss", *known)
+        ]
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return self
 
     def save(self, path: Path) -> None:
         """Write the resolved recipe as YAML."""
@@ -144,7 +170,8 @@ def find_recipe(name: str) -> Path:
     if path.suffix in (".yaml", ".yml") and path.is_file():
         return path
     packaged = recipe_folder() / f"{path.stem}.yaml"
-    if packaged.is_file() and (path.suffix == "" or path.parent.name == "recipes"):
+    named = path.suffix in ("", ".yaml") and (name == path.name or path.parent.name == "recipes")
+    if named and packaged.is_file():
         return packaged
     known = ", ".join(sorted(found.stem for found in recipe_folder().glob("*.yaml")))
     raise RecipeError(f"no recipe {name!r}", expected=f"a YAML file or one of {known}")
@@ -167,8 +194,13 @@ def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        wrong = "; ".join(_tell(one["loc"], one["msg"]) for one in error.errors())
         raise RecipeError(f"wrong recipe ({wrong})", where=path, do="Correct these keys") from error
+
+
+def _tell(place: tuple[int | str, ...], message: str) -> str:
+    key = f"{'.'.join(map(str, place))}: " if place else ""
+    return key + message.removeprefix("Value error, ")
 
 
 def _override(content: dict[str, Any], override: str) -> None:

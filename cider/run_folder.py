@@ -19,7 +19,7 @@ from cider.experiment import Experiment
 from cider.model import CIDer
 from cider.recipe import Recipe, load_recipe
 from mer_data.errors import RunError
-from mer_data.files import complete_or_absent, write_json
+from mer_data.files import complete_or_absent, sha256_file, write_json
 
 _PACKAGES = ("torch", "transformers", "numpy", "h5py", "accelerate")
 
@@ -83,7 +83,59 @@ class RunFolder:
             shutil.rmtree(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
         experiment.recipe.save(self.recipe_path)
-        write_json(self.provenance_path, provenance(experiment))
+        write_json(self.provenance_path, self._provenance(experiment))
+
+    def _digests(self, experiment: Experiment) -> dict[str, str]:
+        return {
+            "recipe_digest": sha256_file(self.recipe_path),
+            "store_digest": experiment.store.content_digest,
+            "split_digest": experiment.split.digest,
+        }
+
+    def _provenance(self, experiment: Experiment) -> dict[str, Any]:
+        """What the run is trained on and with."""
+        return {
+            **self._digests(experiment),
+            "store": str(experiment.store.path),
+            "split": str(experiment.split_path),
+            "fold_sizes": {fold: len(rows) for fold, rows in experiment.rows.items()},
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "threads": torch.get_num_threads(),
+            "packages": {"mer-data": mer_data.__version__, **{name: version(name) for name in _PACKAGES}},
+        }
+
+    def check_origin(self, experiment: Experiment) -> None:
+        """Raise a RunError unless recipe, store and split are those the run was trained with."""
+        recorded = self.read_provenance()
+        advice = {
+            "recipe_digest": "Do not edit a run's recipe; train again",
+            "store_digest": "Point MER_DATA_HOME to the workspace it was trained in, or train again",
+            "split_digest": "Point MER_DATA_HOME to the workspace it was trained in, or train again",
+        }
+        for name, value in self._digests(experiment).items():
+            if recorded.get(name) != value:
+                raise RunError(
+                    f"the run was trained on another {name.removesuffix('_digest')}",
+                    where=self.path,
+                    found=value,
+                    expected=recorded.get(name),
+                    do=advice[name],
+                )
+
+    def read_provenance(self) -> dict[str, Any]:
+        """The provenance that ``start`` wrote.
+
+        Raises:
+            RunError: it is damaged.
+        """
+        try:
+            content = json.loads(self.provenance_path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise RunError("damaged provenance", where=self.provenance_path, do="Train again") from error
+        if not isinstance(content, dict):
+            raise RunError("damaged provenance", where=self.provenance_path, do="Train again")
+        return content
 
     def log(self, record: dict[str, Any]) -> None:
         """Append one epoch to the log."""
@@ -125,39 +177,12 @@ def open_run(path: Path) -> tuple[RunFolder, Experiment]:
     """An existing run with the data it was trained on.
 
     Raises:
-        RunError: no run, or the store or split is not the one it was trained on.
+        RunError: no run, a damaged one, or recipe, store or split are not those it was trained with.
     """
     run = RunFolder(path)
     if not run.recipe_path.is_file() or not run.provenance_path.is_file():
         raise RunError("no training run", where=path, do="Make one with `cider train RECIPE`")
     recipe: Recipe = load_recipe(run.recipe_path)
     experiment = Experiment.open(recipe)
-    recorded = json.loads(run.provenance_path.read_text(encoding="utf-8"))
-    for name, value in _data_digests(experiment).items():
-        if recorded.get(name) != value:
-            raise RunError(
-                f"the run was trained on another {name.removesuffix('_digest')}",
-                where=path,
-                found=value,
-                expected=recorded.get(name),
-                do="Point MER_DATA_HOME to the workspace it was trained in, or train again",
-            )
+    run.check_origin(experiment)
     return run, experiment
-
-
-def _data_digests(experiment: Experiment) -> dict[str, str]:
-    return {"store_digest": experiment.store.content_digest, "split_digest": experiment.split.digest}
-
-
-def provenance(experiment: Experiment) -> dict[str, Any]:
-    """What a run was trained on and with."""
-    return {
-        **_data_digests(experiment),
-        "store": str(experiment.store.path),
-        "split": str(experiment.split_path),
-        "fold_sizes": {fold: len(rows) for fold, rows in experiment.rows.items()},
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "threads": torch.get_num_threads(),
-        "packages": {"mer-data": mer_data.__version__, **{name: version(name) for name in _PACKAGES}},
-    }

@@ -62,6 +62,8 @@ class Trainer:
                 audio=torch.from_numpy(statistics.means["audio"]),
                 vision=torch.from_numpy(statistics.means["vision"]),
             )
+        if recipe.model.debiases_language:
+            experiment.kept_token_ids()  # evaluation needs it; better told now than after hours of training
         self.model: CIDer = model
         self._optimiser = torch.optim.Adam(_optimiser_groups(model, experiment))
         self._model, self._optimiser = self._accelerator.prepare(model, self._optimiser)
@@ -190,7 +192,7 @@ class Trainer:
         if not bool(torch.isfinite(loss)):
             ids = self._experiment.store.utterances["id"].iloc[batch.index.cpu().numpy()].tolist()
             raise RunError(
-                f"the loss is {float(loss)} on a batch with the utterances {', '.join(ids[:5])}, ...",
+                f"the loss is {loss.item()} on a batch with the utterances {', '.join(ids[:5])}, ...",
                 where=self._run.path,
                 do="Look at these utterances, or lower training.learning_rate",
             )

@@ -29,7 +29,7 @@ def evaluate(
       cider evaluate runs/sample-seed1111
       cider evaluate runs/mosi-seed1111 runs/mosi-seed1112 --rates 0,0.5
     """
-    from cider.evaluation.report import seeds_table, sweep_table
+    from cider.evaluation.report import seeds_spread, seeds_table, sweep_table
     from cider.evaluation.run import evaluate_run, parse_rates
 
     chosen = None if rates is None else parse_rates(rates)
@@ -47,8 +47,12 @@ def evaluate(
     if len(done) > 1:
         lines += [f"Mean and standard deviation over {len(done)} runs:"]
         lines += [seeds_table([result.scores for result in done]).to_string(index=False)]
+    spread = seeds_spread([result.scores for result in done]) if len(done) > 1 else None
     conclude(
-        {"runs": [{"run": str(r.run), "report": str(r.report), **r.scores.to_json()} for r in done]},
+        {
+            "runs": [{"run": str(r.run), "report": str(r.report), **r.scores.to_json()} for r in done],
+            "mean_and_std": spread,
+        },
         lines,
         None,
         as_json=as_json,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 from cider.evaluation.metrics import mean_and_std
 from cider.evaluation.sweep import SweepScores
 from cider.recipe import Recipe
+from mer_data.errors import RunError
 from mer_data.files import write_json
 from mer_data.reports.figures import line_chart
 from mer_data.reports.page import Figure, Report, Section, Table
@@ -44,7 +46,7 @@ def write_report(
         The files written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "metrics.json", _without_nan(sweep.to_json()))
+    write_json(folder / "metrics.json", sweep.to_json())
     chart = line_chart(
         {METRIC_TITLES[name]: _points(sweep, name) for name in _headline(sweep)},
         x_label="Missing rate (share of positions removed)",
@@ -65,7 +67,7 @@ def sweep_table(sweep: SweepScores, values: dict[str, list[float]]) -> pd.DataFr
     """One row per rate and one for AUILC, percent with one decimal."""
     rows = [
         {
-            "Missing rate": f"{rate:.1f}",
+            "Missing rate": str(rate),
             **{METRIC_TITLES[name]: _percent(column[i]) for name, column in values.items()},
         }
         for i, rate in enumerate(sweep.rates)
@@ -78,16 +80,43 @@ def sweep_table(sweep: SweepScores, values: dict[str, list[float]]) -> pd.DataFr
     return pd.DataFrame(rows)
 
 
+def seeds_spread(sweeps: list[SweepScores]) -> dict[str, dict[str, tuple[float, float]]]:
+    """Mean and sample standard deviation over runs of every metric, at the lowest rate and for AUILC.
+
+    Raises:
+        RunError: the runs differ in their metrics or missing rates.
+    """
+    first = sweeps[0]
+    for sweep in sweeps[1:]:
+        _check_same("metrics", list(sweep.final), list(first.final))
+        _check_same("missing rates", sweep.rates, first.rates)
+    result: dict[str, dict[str, tuple[float, float]]] = {}
+    for name in first.final:
+        result[name] = {f"rate_{first.rates[0]}": mean_and_std([sweep.final[name][0] for sweep in sweeps])}
+        if len(first.rates) > 1:
+            result[name]["auilc"] = mean_and_std([sweep.areas(sweep.final)[name] for sweep in sweeps])
+    return result
+
+
 def seeds_table(sweeps: list[SweepScores]) -> pd.DataFrame:
-    """Mean and sample standard deviation over runs: the lowest rate and AUILC, in percent."""
-    rows = []
-    for name in sweeps[0].final:
-        row = {"Metric": METRIC_TITLES[name]}
-        row[f"Rate {sweeps[0].rates[0]:.1f}"] = _spread([sweep.final[name][0] for sweep in sweeps])
-        if len(sweeps[0].rates) > 1:
-            row[_AREA_ROW] = _spread([sweep.areas(sweep.final)[name] for sweep in sweeps])
-        rows.append(row)
-    return pd.DataFrame(rows)
+    """``seeds_spread`` for a person, in percent."""
+    titles = {f"rate_{sweeps[0].rates[0]}": f"Rate {sweeps[0].rates[0]}", "auilc": _AREA_ROW}
+    return pd.DataFrame(
+        [
+            {"Metric": METRIC_TITLES[name], **{titles[key]: _spread(*pair) for key, pair in pairs.items()}}
+            for name, pairs in seeds_spread(sweeps).items()
+        ]
+    )
+
+
+def _check_same(what: str, found: Sequence[object], expected: Sequence[object]) -> None:
+    if list(found) != list(expected):
+        raise RunError(
+            f"the runs have different {what}",
+            found=", ".join(map(str, found)),
+            expected=", ".join(map(str, expected)),
+            do="Evaluate runs of one recipe together, others one by one",
+        )
 
 
 def _intro(recipe: Recipe, provenance: dict[str, Any], pattern: str, mask_seed: int) -> list[str]:
@@ -140,15 +169,5 @@ def _percent(value: float) -> str:
     return "-" if value != value else f"{100 * value:.1f}"
 
 
-def _spread(values: list[float]) -> str:
-    mean, deviation = mean_and_std(values)
+def _spread(mean: float, deviation: float) -> str:
     return _percent(mean) if deviation != deviation else f"{100 * mean:.1f} ± {100 * deviation:.1f}"
-
-
-def _without_nan(value: Any) -> Any:
-    """JSON has no NaN: a metric of an empty group becomes null."""
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and value != value else value

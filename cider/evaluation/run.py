@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,8 +59,7 @@ def evaluate_run(
     )
     scores = score_sweep(table, experiment.task, settings.tau_metric)
     folder = run.report_folder(chosen_pattern, seed)
-    provenance = json.loads(run.provenance_path.read_text(encoding="utf-8"))
-    write_report(folder, scores, recipe, provenance, chosen_pattern, seed)
+    write_report(folder, scores, recipe, run.read_provenance(), chosen_pattern, seed)
     return Evaluation(path, folder, scores)
 
 
@@ -75,7 +73,7 @@ def parse_rates(text: str) -> tuple[float, ...]:
         rates = tuple(float(part) for part in text.split(","))
     except ValueError:
         rates = ()
-    if not rates or list(rates) != sorted(set(rates)) or not 0 <= rates[0] <= rates[-1] <= 1:
+    if not rates or any(not 0 <= rate <= 1 for rate in rates) or list(rates) != sorted(set(rates)):
         raise RecipeError(
             "not a list of missing rates", found=repr(text), expected="rising numbers in [0, 1], as 0,0.5,1"
         )

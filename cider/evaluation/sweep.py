@@ -55,8 +55,8 @@ class SweepScores:
         return {name: auilc(self.rates, column) for name, column in values.items()}
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return {
+        """Plain values; JSON has no NaN, so the metric of an empty group becomes null."""
+        value = {
             "rates": list(self.rates),
             "tau": self.tau,
             "tau_metric": self.tau_metric,
@@ -64,6 +64,7 @@ class SweepScores:
             "debiased": self.debiased,
             "auilc": self.areas(self.final) if len(self.rates) > 1 else None,
         }
+        return {name: _without_nan(item) for name, item in value.items()}
 
 
 def predict_sweep(
@@ -168,3 +169,11 @@ def _labels(table: pd.DataFrame, fold: str) -> NDArray[np.float64]:
 
 def _columns(rows: list[dict[str, float]]) -> dict[str, list[float]]:
     return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and value != value else value

@@ -1,0 +1,25 @@
+import pytest
+from click.testing import CliRunner
+
+
+@pytest.fixture
+def cider():
+    """Call the command line; the result has exit_code, stdout and stderr."""
+    from cider.commands import main
+
+    return lambda *arguments: CliRunner().invoke(main, list(map(str, arguments)))
+
+
+@pytest.fixture
+def fails():
+    """The one line of a failed command: exit code 1, nothing on stdout, no traceback."""
+
+    def check(result):
+        assert result.exit_code == 1
+        assert isinstance(result.exception, SystemExit)
+        assert result.stdout == ""
+        (line,) = result.stderr.splitlines()
+        assert line.startswith("Error: ")
+        return line
+
+    return check

