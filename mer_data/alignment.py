@@ -12,7 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 TOLERANCE_S = 1e-5
-"""Two intervals intersect when they share more than this (the SDK's ``align`` uses the same)."""
+"""Two intervals intersect when they share more than this.
+
+The SDK's ``align`` in its repository uses the same; its release 0.0.6 on PyPI takes 1e-3.
+"""
 
 Floats = NDArray[np.floating]
 
@@ -73,7 +76,7 @@ def collapse(
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Average the frames that intersect each interval by more than ``TOLERANCE_S``.
 
-    A slice per interval where starts and ends both increase (the usual case); a mask otherwise.
+    Sums are of float64 and of one interval's frames only, so that a huge frame blurs no other word.
 
     Args:
         frames: (F, d) finite values.
@@ -83,28 +86,31 @@ def collapse(
     Returns:
         (K, d) float32 means, zeros where no frame intersects, and (K,) number of frames averaged.
     """
-    long_enough = frame_times[:, 1] - frame_times[:, 0] > TOLERANCE_S
-    order = np.argsort(frame_times[long_enough, 0], kind="stable")
-    values = frames[long_enough][order].astype(np.float64)
-    times = frame_times[long_enough][order]
+    rows, counts = _intersecting(frame_times, intervals)
     means = np.zeros((len(intervals), frames.shape[1]), dtype=np.float64)
-    counts = np.zeros(len(intervals), dtype=np.int64)
-    if not len(values) or not len(intervals):
-        return means.astype(np.float32), counts
-    if (times[1:, 1] >= times[:-1, 1]).all():
+    filled = counts > 0
+    if filled.any():
+        starts = (np.cumsum(counts) - counts)[filled]
+        sums = np.add.reduceat(frames[rows].astype(np.float64), starts, axis=0)
+        means[filled] = sums / counts[filled, None]
+    return means.astype(np.float32), counts
+
+
+def _intersecting(frame_times: Floats, intervals: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Frames of the first interval, then of the second, ...; and how many each interval has."""
+    long_enough = np.flatnonzero(frame_times[:, 1] - frame_times[:, 0] > TOLERANCE_S)
+    order = long_enough[np.argsort(frame_times[long_enough, 0], kind="stable")]
+    times = frame_times[order]
+    if (times[1:, 1] >= times[:-1, 1]).all():  # the usual case: each interval has one run of frames
         first = np.searchsorted(times[:, 1], intervals[:, 0] + TOLERANCE_S, side="right")
         last = np.searchsorted(times[:, 0], intervals[:, 1] - TOLERANCE_S, side="left")
         usable = intervals[:, 1] - intervals[:, 0] > TOLERANCE_S
-        counts = np.where(usable, np.maximum(last - first, 0), 0)
-        for index in np.flatnonzero(counts):
-            means[index] = values[first[index] : last[index]].mean(axis=0)
-    else:
-        for index, (start, end) in enumerate(intervals):
-            chosen = overlaps(times, start, end) > TOLERANCE_S
-            counts[index] = int(chosen.sum())
-            if counts[index]:
-                means[index] = values[chosen].mean(axis=0)
-    return means.astype(np.float32), counts
+        counts = np.where(usable, np.maximum(last - first, 0), 0).astype(np.int64)
+        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        return order[within + np.repeat(first, counts)], counts
+    chosen = [np.flatnonzero(overlaps(times, start, end) > TOLERANCE_S) for start, end in intervals]
+    rows = np.concatenate([*chosen, np.zeros(0, dtype=np.int64)])
+    return order[rows], np.array([len(rows) for rows in chosen], dtype=np.int64)
 
 
 def resample(

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mer_data.samplers import LengthGroupedBatches
 from mer_data.store import FeatureStore
+from mer_data.utterances import cut
 from mer_data.word_pieces import SPECIAL_NAMES, WordPieces
 
 
@@ -118,13 +119,6 @@ class Item:
     vision: NDArray[np.float32]
     label: float
     index: int
-
-
-def cut(row: NDArray[Any], limit: int, *, keep_last: bool) -> NDArray[Any]:
-    """The first ``limit`` steps of a row; with ``keep_last`` its last step takes the last place."""
-    if len(row) <= limit:
-        return row
-    return np.concatenate([row[: limit - 1], row[-1:]]) if keep_last else row[:limit]
 
 
 class Collator:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from mer_data.alignment import collapse, resample
 from mer_data.errors import SourceError
 from mer_data.files import sha256_file
+from mer_data.parallel import in_order
 from mer_data.pretrained import TINY
 from mer_data.sources import Source
 from mer_data.store_writer import StoreBlock, writing_store
@@ -51,13 +52,15 @@ def build_store(
     alignment: Alignment,
     tokenizer: str | None = None,
     progress: Callable[[int, int], None] | None = None,
+    workers: int = 1,
 ) -> BuildReport:
     """Build the store of ``source`` at ``target``; the file appears only when complete.
 
     Unaligned stores average each stream to the source's frame rate; aligned stores hold one vector per
     word piece: the average of the frames that intersect its word. Frames of -inf, inf and NaN become 0
     and are counted. Utterances without words or frames are kept and counted: their rows are empty, in an
-    aligned store zeros beside the word pieces.
+    aligned store zeros beside the word pieces. Blocks pass a few at a time; the store is the same, byte
+    for byte, whatever the number of workers.
 
     Args:
         source: where the utterances come from.
@@ -65,6 +68,7 @@ def build_store(
         alignment: "aligned" or "unaligned".
         tokenizer: name of the tokenizer; None takes the source manifest's.
         progress: called with the number of blocks done and in total.
+        workers: processes that read, clean and align; this one writes.
 
     Raises:
         SourceError: the source cannot give this alignment, or is damaged.
@@ -84,11 +88,12 @@ def build_store(
     dropped: list[Drop] = []
     frames: list[pd.DataFrame] = []
     with writing_store(target, widths, pieces) as writer:
-        for number, block in enumerate(source.blocks(), start=1):
-            ready = _prepare(block, source, alignment, pieces, cleaning)
+        prepared = in_order(_Preparation(source, alignment, pieces), source.num_blocks, workers)
+        for number, (ready, counts, drops) in enumerate(prepared, start=1):
             writer.append(ready)
             frames.append(ready.frame[["id", "label", "text"]])
-            dropped.extend(block.dropped)
+            cleaning.update(counts)
+            dropped.extend(drops)
             if progress is not None:
                 progress(number, source.num_blocks)
         if not any(map(len, frames)):
@@ -108,6 +113,19 @@ def build_store(
         }
         digest = writer.finish(attributes, utterances, dropped)
     return BuildReport(target, len(utterances), dict(cleaning), tuple(dropped), digest)
+
+
+@dataclass(frozen=True)
+class _Preparation:
+    """Reading and preparing of a source's blocks by number; it can travel to a worker process."""
+
+    source: Source
+    alignment: Alignment
+    pieces: WordPieces
+
+    def __call__(self, number: int) -> tuple[StoreBlock, Counter[str], list[Drop]]:
+        block, cleaning = self.source.block(number), Counter[str]()
+        return _prepare(block, self.source, self.alignment, self.pieces, cleaning), cleaning, block.dropped
 
 
 def _prepare(
@@ -134,7 +152,7 @@ def _prepare(
         cleaning[f"utterances_without_{modality}"] += int((stream.lengths == 0).sum())
         cleaning[f"utterances_longer_than_{modality}_limit"] += int((stream.lengths > limits[modality]).sum())
     cleaning["utterances_without_words"] += int((words.lengths == 0).sum())
-    cleaning["utterances_without_text"] += int((frame["text"].str.strip() == "").sum())
+    cleaning["utterances_without_text"] += sum(not text.strip() for text in frame["text"])
     cleaning["zero_length_segments"] += int((frame["end_s"] == frame["start_s"]).sum())
     cleaning["utterances_in_no_fold"] += int((frame["fold"] == "none").sum())
     cleaning["utterances_longer_than_text_limit"] += int((token_ids.lengths > limits["text"]).sum())

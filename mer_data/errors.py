@@ -55,6 +55,10 @@ class StatisticsError(MerDataError):
     """A statistics or vocabulary file is damaged, or was computed from something else."""
 
 
+class ExportError(MerDataError):
+    """A store cannot be exported as asked."""
+
+
 class WorkspaceError(MerDataError):
     """A file is missing in the workspace, or a choice between several is needed."""
 

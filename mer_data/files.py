@@ -5,21 +5,31 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 from mer_data.errors import MerDataError
+
+
+_HOST = re.sub(r"[^A-Za-z0-9]", "-", socket.gethostname())
+_NUMBER = count()
 
 
 @contextmanager
 def complete_or_absent(target: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``target``; on success sync it and rename it to ``target``.
 
-    On any exception the temporary file is removed and ``target`` is untouched.
+    On any exception the temporary file is removed and ``target`` is untouched. Files that killed
+    processes of this machine left for the same target are removed first. Two writers of one target do
+    not meet: each has its own temporary file, and the last rename stays.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    _remove_abandoned(target)
+    partial = target.with_name(f".{target.name}.{_HOST}.{os.getpid()}-{next(_NUMBER)}.partial")
     try:
         yield partial
         with partial.open("rb+") as handle:
@@ -28,6 +38,30 @@ def complete_or_absent(target: Path) -> Iterator[Path]:
         _sync_folder(target.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Remove the temporary files of ``target`` whose process, on this machine, is no more."""
+    beginning = f".{target.name}.{_HOST}."
+    for path in target.parent.iterdir():
+        name = path.name
+        if name.startswith(beginning) and name.endswith(".partial"):
+            process = name[len(beginning) : -len(".partial")].partition("-")[0]
+            if process.isdecimal() and not _runs(int(process)):
+                path.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    """Whether a process of this machine is alive; True where that cannot be known."""
+    if os.name != "posix":  # elsewhere signal 0 would end it
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 def _sync_folder(folder: Path) -> None:

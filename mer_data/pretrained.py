@@ -24,3 +24,16 @@ def local_folder(name: str) -> Path | None:
         return minilm_folder()
     path = Path(name).expanduser()
     return path if path.is_dir() else None
+
+
+def default_encoder(tokenizer: str) -> str:
+    """The text encoder for a store of ``tokenizer`` when none is named: the one of that name.
+
+    Where the weights of bert-base-uncased are not on this machine but those of MiniLM are (they share a
+    vocabulary), MiniLM: what needs no download works without arguments.
+    """
+    if tokenizer != BERT or minilm_folder() is None:
+        return tokenizer
+    from huggingface_hub import try_to_load_from_cache
+
+    return tokenizer if isinstance(try_to_load_from_cache(BERT, "model.safetensors"), str) else MINILM

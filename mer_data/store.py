@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -24,6 +25,8 @@ from mer_data.word_pieces import WordPieces
 FORMAT = "mer-data/store"
 VERSION = 1
 STRING_COLUMNS = ("id", "video_id", "text", "fold")
+_VALUES_OF = {"words": "words/times", "tokens": "tokens/ids"} | {m: f"{m}/values" for m in MODALITIES}
+_BUILD_AGAIN = "Build it again with `mer-data build --force`"
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class FeatureStore:
         self.path = path
         self._file: h5py.File | None = None
         self._owner = -1
+        self._datasets: dict[str, h5py.h5d.DatasetID] = {}
 
     @classmethod
     def open(cls, path: str | Path) -> FeatureStore:
@@ -64,7 +68,8 @@ class FeatureStore:
         if attributes.get("format") != FORMAT:
             found = attributes.get("format")
             raise StoreError("not a feature store", where=store.path, found=found, expected=FORMAT)
-        version = int(attributes.get("version", 0))
+        with store._checked():
+            version = int(attributes.get("version", 0))
         if version > VERSION:
             raise StoreError(
                 "the store is of a newer version",
@@ -73,6 +78,8 @@ class FeatureStore:
                 expected=f"at most {VERSION}",
                 do="Update mer-data, or build the store again with `mer-data build --force`",
             )
+        if "content_digest" not in attributes:
+            raise StoreError("the store was not finished", where=store.path, do=_BUILD_AGAIN)
         return store
 
     @property
@@ -81,26 +88,27 @@ class FeatureStore:
         if self._file is None or self._owner != os.getpid():
             try:
                 self._file = h5py.File(self.path, "r")
-            except OSError as error:
+            except (OSError, RuntimeError) as error:
                 raise StoreError(
-                    "cannot open the store (truncated or not HDF5)",
-                    where=self.path,
-                    do="Build it again with `mer-data build --force`",
+                    "cannot open the store (truncated or not HDF5)", where=self.path, do=_BUILD_AGAIN
                 ) from error
             self._owner = os.getpid()
+            self._datasets = {}
         return self._file
 
     def __getstate__(self) -> dict[str, Any]:
         """Only the path travels to another process."""
-        return {"path": self.path, "_file": None, "_owner": -1}
+        return {"path": self.path, "_file": None, "_owner": -1, "_datasets": {}}
 
     def _read_attributes(self) -> dict[str, Any]:
-        return dict(self._h5.attrs)
+        with self._checked():
+            return dict(self._h5.attrs)
 
     def attribute(self, name: str) -> Any:
         """One attribute; JSON-encoded ones are decoded."""
-        value = self._h5.attrs[name]
-        return json.loads(value) if name in JSON_ATTRIBUTES else value
+        with self._checked():
+            value = self._h5.attrs[name]
+            return json.loads(value) if name in JSON_ATTRIBUTES else value
 
     @property
     def dataset(self) -> str:
@@ -130,7 +138,8 @@ class FeatureStore:
 
     def width(self, modality: str) -> int:
         """Number of feature columns d of "audio" or "vision"."""
-        return int(self._h5[modality]["values"].shape[1])
+        with self._checked():
+            return int(self._h5[modality]["values"].shape[1])
 
     def lengths(self, group: str) -> NDArray[np.int64]:
         """Row lengths (N,) of "tokens", "words", "audio" or "vision"."""
@@ -139,33 +148,46 @@ class FeatureStore:
     @cached_property
     def word_pieces(self) -> WordPieces:
         """The tokenizer that made the tokens."""
-        text = bytes(self._h5["tokens/tokenizer_json"][()]).decode("utf-8")
-        return WordPieces.from_json(str(self.attribute("tokenizer")), text)
+        with self._checked():
+            text = bytes(self._h5["tokens/tokenizer_json"][()]).decode("utf-8")
+        name = str(self.attribute("tokenizer"))
+        try:
+            return WordPieces.from_json(name, text)
+        except StoreError:
+            raise
+        except Exception as error:  # the library knows no narrower class
+            raise StoreError("cannot read the tokenizer", where=self.path, do=_BUILD_AGAIN) from error
 
     @cached_property
     def utterances(self) -> pd.DataFrame:
         """One row per utterance with the columns ``UTTERANCE_COLUMNS``."""
-        group = self._h5["utterances"]
-        columns = {
-            name: _read_strings(group, name) if name in STRING_COLUMNS else group[name][()]
-            for name in UTTERANCE_COLUMNS
-        }
-        return pd.DataFrame(columns)
+        with self._checked():
+            group = self._h5["utterances"]
+            columns = {
+                name: _read_strings(group, name) if name in STRING_COLUMNS else group[name][()]
+                for name in UTTERANCE_COLUMNS
+            }
+            return pd.DataFrame(columns)
 
     def __len__(self) -> int:
         """Number of utterances N."""
-        return int(self._h5["utterances/label"].shape[0])
+        with self._checked():
+            return int(self._h5["utterances/label"].shape[0])
 
     def words(self, index: int) -> NDArray[Any]:
         """Timestamped words (dtype ``WORD_DTYPE``) of one utterance."""
-        group = self._h5["words"]
-        start, end = group["offsets"][index : index + 2]
-        text_start, *ends = group["token_offsets"][start : end + 1]
-        raw = bytes(group["token_values"][text_start : ends[-1]]) if ends else b""
-        bounds = np.array([text_start, *ends]) - text_start
-        tokens = [raw[a:b].decode("utf-8") for a, b in pairwise(bounds)]
-        times = group["times"][start:end]
-        return np.array([(t, *time) for t, time in zip(tokens, times, strict=True)], dtype=WORD_DTYPE)
+        offsets = self._offsets("words")
+        if not 0 <= index < len(offsets) - 1:
+            raise IndexError(f"row {index} is out of bounds of {len(offsets) - 1} utterances")
+        start, end = offsets[index : index + 2]
+        with self._checked():
+            group = self._h5["words"]
+            text_start, *ends = group["token_offsets"][start : end + 1]
+            raw = bytes(group["token_values"][text_start : ends[-1]]) if ends else b""
+            times = group["times"][start:end]
+            bounds = np.array([text_start, *ends]) - text_start
+            tokens = [raw[a:b].decode("utf-8") for a, b in pairwise(bounds)]
+            return np.array([(t, *time) for t, time in zip(tokens, times, strict=True)], dtype=WORD_DTYPE)
 
     def read(self, indices: Sequence[int] | NDArray[np.integer]) -> StoreRows:
         """Rows ``indices`` without touching others.
@@ -173,42 +195,85 @@ class FeatureStore:
         Raises:
             StoreError: a chunk fails its checksum.
         """
-        try:
-            return StoreRows(
-                token_ids=self._ragged("tokens", "ids", indices),
-                token_words=self._ragged("tokens", "words", indices),
-                streams={modality: self._ragged(modality, "values", indices) for modality in MODALITIES},
-            )
-        except OSError as error:
-            raise StoreError(
-                "a chunk fails its checksum",
-                where=self.path,
-                do="Build it again with `mer-data build --force`",
-            ) from error
+        return StoreRows(
+            token_ids=self._tokens("ids", indices),
+            token_words=self._tokens("words", indices),
+            streams={modality: self._frames(modality, indices) for modality in MODALITIES},
+        )
 
     def read_tokens(self, indices: Sequence[int] | NDArray[np.integer]) -> Ragged:
-        """Word pieces of the rows ``indices``, without their frames."""
-        return self._ragged("tokens", "ids", indices)
+        """Word pieces of the rows ``indices``, without their frames; raises as ``read`` does."""
+        return self._tokens("ids", indices)
 
-    def _ragged(self, group: str, name: str, indices: Sequence[int] | NDArray[np.integer]) -> Ragged:
-        values, offsets = self._h5[group][name], self._offsets(group)
-        rows = [values[offsets[index] : offsets[index + 1]] for index in indices]
-        return Ragged.from_rows(rows, np.empty((0, *values.shape[1:]), dtype=values.dtype))
+    @contextmanager
+    def _checked(self) -> Iterator[None]:
+        """Whatever a damaged file makes HDF5 raise becomes a ``StoreError``."""
+        try:
+            yield
+        except (OSError, RuntimeError) as error:
+            raise StoreError("a chunk fails its checksum", where=self.path, do=_BUILD_AGAIN) from error
+        except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, MemoryError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise StoreError(
+                f"the store is damaged ({reason})", where=self.path, do=_BUILD_AGAIN
+            ) from error
+
+    def _tokens(self, name: str, indices: Sequence[int] | NDArray[np.integer]) -> Ragged:
+        """Rows of a dataset that is small enough to be kept: as large as the texts."""
+        key = f"tokens/{name}"
+        if key not in self._arrays:
+            with self._checked():
+                self._arrays[key] = self._h5[key][()]
+        offsets, values = self._offsets("tokens"), self._arrays[key]
+        starts, lengths, places = _spans(indices, offsets)
+        within = np.arange(places[-1]) - np.repeat(places[:-1] - starts, lengths)
+        with self._checked():
+            return Ragged(values[within], places)
+
+    def _frames(self, modality: str, indices: Sequence[int] | NDArray[np.integer]) -> Ragged:
+        """Rows of a stream, each read straight to its place; neighbours in the file in one go."""
+        starts, lengths, places = _spans(indices, self._offsets(modality))
+        with self._checked():
+            file = self._h5  # first: in another process it opens the file again and forgets the datasets
+            if modality not in self._datasets:
+                self._datasets[modality] = file[modality]["values"].id
+            dataset = self._datasets[modality]
+            width = dataset.shape[1]
+            values = np.empty((places[-1], width), dtype=np.float32)
+            first = np.flatnonzero(np.append(True, starts[1:] != starts[:-1] + lengths[:-1])[: len(starts)])
+            space = dataset.get_space()
+            sizes = np.add.reduceat(lengths, first) if len(first) else lengths
+            runs = zip(starts[first].tolist(), sizes.tolist(), places[first].tolist(), strict=True)
+            for start, size, place in runs:
+                if size:
+                    space.select_hyperslab((start, 0), (size, width))
+                    memory = h5py.h5s.create_simple((size, width))
+                    dataset.read(memory, space, values[place : place + size], h5py.h5t.NATIVE_FLOAT)
+        return Ragged(values, places)
 
     def _offsets(self, group: str) -> NDArray[np.int64]:
-        if group not in self._cached_offsets:
-            self._cached_offsets[group] = self._h5[group]["offsets"][()]
-        return self._cached_offsets[group]
+        key = f"{group}/offsets"
+        if key not in self._arrays:
+            with self._checked():
+                offsets = self._h5[key][()].astype(np.int64, casting="safe")
+                values = self._h5[_VALUES_OF[group]]
+                if not len(offsets) or offsets[0] != 0 or (np.diff(offsets) < 0).any():
+                    raise ValueError(f"{key} do not grow from 0")
+                if offsets[-1] != len(values) or len(offsets) != len(self) + 1:
+                    raise ValueError(f"{key} do not fit the values or the utterances")
+                self._arrays[key] = offsets
+        return self._arrays[key]
 
     @cached_property
-    def _cached_offsets(self) -> dict[str, NDArray[np.int64]]:
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        """Offsets and word pieces, kept once read."""
         return {}
 
     def close(self) -> None:
         """Close the file; the next read opens it again."""
         if self._file is not None and self._owner == os.getpid():
             self._file.close()
-        self._file = None
+        self._file, self._datasets = None, {}
 
 
 JSON_ATTRIBUTES = ("sources", "columns", "feature_sets", "frame_rate_hz", "limits", "cleaning")
@@ -238,6 +303,18 @@ def content_digest(file: h5py.File) -> str:
     for name in sorted(set(file.attrs) - {"content_digest"}):
         digest.update(f"{name}={file.attrs[name]}".encode())
     return f"sha256:{digest.hexdigest()}"
+
+
+def _spans(
+    indices: Sequence[int] | NDArray[np.integer], offsets: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Start and length of every row asked for, and its offsets among them."""
+    chosen = np.asarray(indices, dtype=np.int64)
+    if ((chosen < 0) | (chosen >= len(offsets) - 1)).any():
+        raise IndexError(f"rows {chosen.min()} to {chosen.max()} of {len(offsets) - 1} utterances")
+    starts = offsets[chosen]
+    lengths = offsets[chosen + 1] - starts
+    return starts, lengths, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 
 def _read_strings(group: h5py.Group, name: str) -> list[str]:

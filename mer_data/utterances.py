@@ -88,3 +88,10 @@ class UtteranceBlock:
 def utterance_id(video_id: str, segment: int) -> str:
     """The published id of a segment: ``video$_$segment``, 1-based."""
     return f"{video_id}$_${segment}"
+
+
+def cut(row: NDArray[Any], limit: int, *, keep_last: bool) -> NDArray[Any]:
+    """The first ``limit`` steps of a row; with ``keep_last`` its last step takes the last place."""
+    if len(row) <= limit:
+        return row
+    return np.concatenate([row[: limit - 1], row[-1:]]) if keep_last else row[:limit]

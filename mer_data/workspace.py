@@ -58,6 +58,10 @@ class Workspace:
         """
         return self.root / "statistics" / f"{store.stem}.{split.stem}.{task}.vocabulary.csv"
 
+    def export_path(self, store: Path, split: Path, suffix: str) -> Path:
+        """Default path of an export of a store and a split."""
+        return self.root / "exports" / f"{store.stem}.{split.stem}{suffix}"
+
     def choose_store(self, alignment: str | None) -> FeatureStore:
         """The store named by ``alignment`` (or a path), else the only one."""
         from mer_data.store import FeatureStore
@@ -72,13 +76,13 @@ class Workspace:
         return FeatureStore.open(path)
 
     def any_store(self, alignment: str | None) -> FeatureStore:
-        """A store for what depends on ids, labels and texts alone: any, when all agree on them."""
+        """A store for what depends on ids, labels, texts and folds alone: any, when all agree on them."""
         from mer_data.store import FeatureStore
 
         paths = sorted((self.root / "store").glob("*.h5"))
         if alignment is None and len(paths) > 1:
             stores = [FeatureStore.open(path) for path in paths]
-            if len({store.utterance_digest for store in stores}) == 1:
+            if len({(store.utterance_digest, _folds(store)) for store in stores}) == 1:
                 return stores[0]
         return self.choose_store(alignment)
 
@@ -109,6 +113,11 @@ class Workspace:
                 do=f"Choose one with {option} NAME",
             )
         return paths[0]
+
+
+def _folds(store: FeatureStore) -> frozenset[tuple[str, str]]:
+    """Every id with its fold; files of one corpus can bring folds of their own."""
+    return frozenset(zip(store.utterances["id"], store.utterances["fold"], strict=True))
 
 
 def only_dataset(name: str | None) -> str:

@@ -7,11 +7,14 @@ import click
 import mer_data
 from mer_data.commands.build import build
 from mer_data.commands.counterfactual_vocab import counterfactual_vocab
+from mer_data.commands.export import export
+from mer_data.commands.inspect import inspect
 from mer_data.commands.repartition import repartition
 from mer_data.commands.sample import sample
 from mer_data.commands.shared import OneLineErrors
 from mer_data.commands.standard_split import standard_split
 from mer_data.commands.statistics import statistics
+from mer_data.commands.verify import verify
 
 
 @click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
@@ -31,5 +34,16 @@ def main() -> None:
     """
 
 
-for command in (sample, build, standard_split, repartition, statistics, counterfactual_vocab):
+_COMMANDS = (
+    sample,
+    build,
+    standard_split,
+    repartition,
+    statistics,
+    counterfactual_vocab,
+    export,
+    verify,
+    inspect,
+)
+for command in _COMMANDS:
     main.add_command(command)

@@ -11,6 +11,7 @@ from mer_data.commands.shared import (
     force_option,
     json_option,
     progress_bar,
+    repeated,
 )
 
 
@@ -96,6 +97,6 @@ def repartition(
             f" {divergence['standard_folds']:.4f}, random {divergence['random_mean']:.4f}).",
             f"Cite it as {manifest.digest}.",
         ],
-        f"mer-data statistics --dataset {store.dataset} --split {path.stem}",
+        f"mer-data statistics{repeated(dataset=store.dataset, alignment=alignment, split=out or path.stem)}",
         as_json=as_json,
     )

@@ -7,7 +7,11 @@ from mer_data.commands.shared import conclude, force_option, json_option
 
 @click.command()
 @click.option(
-    "--seed", default=0, show_default=True, help="Seed of the generator; equal seeds, equal corpus."
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Seed of the generator; equal seeds, equal corpus.",
 )
 @force_option
 @json_option

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,6 +29,8 @@ class OneLineErrors(click.Group):
         except MerDataError as error:
             raise click.ClickException(str(error)) from error
         except OSError as error:
+            if error.errno == errno.EPIPE:  # the reader of a pipe has gone; click ends quietly
+                raise
             place = f" ({error.filename})" if error.filename else ""
             raise click.ClickException(f"{error.strerror or error}{place}.") from error
 
@@ -99,6 +103,11 @@ def progress_bar(label: str) -> Iterator[Progress]:
             bar.update(done - bar.n)
 
         yield update
+
+
+def repeated(**options: object) -> str:
+    """`` --name value`` of every option with a value, for the command that comes next."""
+    return "".join(f" --{n} {shlex.quote(str(value))}" for n, value in options.items() if value is not None)
 
 
 def conclude(result: dict[str, Any], lines: list[str], next_step: str | None, *, as_json: bool) -> None:

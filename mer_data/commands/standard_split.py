@@ -4,7 +4,14 @@ from pathlib import Path
 
 import click
 
-from mer_data.commands.shared import alignment_option, conclude, dataset_option, force_option, json_option
+from mer_data.commands.shared import (
+    alignment_option,
+    conclude,
+    dataset_option,
+    force_option,
+    json_option,
+    repeated,
+)
 
 
 @click.command("standard-split")
@@ -42,6 +49,6 @@ def standard_split(
             f"{' / '.join(map(str, sizes.values()))} (train / valid / test) in {path}.",
             f"Cite it as {manifest.digest}.",
         ],
-        f"mer-data statistics --dataset {store.dataset} --split {path.stem}",
+        f"mer-data statistics{repeated(dataset=store.dataset, alignment=alignment, split=out or path.stem)}",
         as_json=as_json,
     )

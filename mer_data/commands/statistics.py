@@ -9,6 +9,7 @@ from mer_data.commands.shared import (
     force_option,
     json_option,
     progress_bar,
+    repeated,
     split_option,
     task_option,
 )
@@ -22,7 +23,7 @@ from mer_data.commands.shared import (
 @click.option(
     "--text-encoder",
     metavar="NAME",
-    help="tiny, minilm, a folder or a hub id; default: the store's tokenizer's name.",
+    help="tiny, minilm, a folder or a hub id; default: the tokenizer's, or minilm where BERT is not here.",
 )
 @force_option
 @json_option
@@ -44,6 +45,7 @@ def statistics(
     """
     from mer_data.errors import StatisticsError
     from mer_data.files import refuse_overwrite
+    from mer_data.pretrained import default_encoder
     from mer_data.splits import SplitManifest
     from mer_data.statistics.class_statistics import class_statistics
     from mer_data.tasks import get_task
@@ -56,12 +58,16 @@ def statistics(
     split = SplitManifest.load(split_path)
     split.check_store(store.utterance_digest, store.utterances["id"], store.path)
     chosen = get_task(task or ("binary" if split.task == "any" else split.task))
-    encoder = load_text_encoder(text_encoder or store.word_pieces.name, store.word_pieces)
-    path = workspace.statistics_path(store.path, split_path, chosen.name, encoder.name)
+    encoder_name = text_encoder or default_encoder(store.word_pieces.name)
+    path = workspace.statistics_path(store.path, split_path, chosen.name, encoder_name)
     refuse_overwrite(path, force=force, error=StatisticsError)
+    encoder = load_text_encoder(encoder_name, store.word_pieces)
     with progress_bar("statistics") as progress:
         result = class_statistics(store, split, chosen, encoder, progress=progress)
     result.save(path)
+    same = repeated(
+        dataset=workspace.dataset, alignment=alignment, split=split_name or split_path.stem, task=task
+    )
     priors = dict(zip(chosen.classes, (round(float(prior), 4) for prior in result.priors), strict=True))
     conclude(
         {
@@ -70,7 +76,7 @@ def statistics(
             "counts": result.counts.tolist(),
             "origin": result.origin,
         },
-        [f"Priors {priors} and class means in {path}."],
-        f"mer-data counterfactual-vocab --dataset {workspace.dataset} --split {split_path.stem}",
+        [f"Priors {priors} and class means (text encoder {encoder_name}) in {path}."],
+        f"mer-data counterfactual-vocab{same}",
         as_json=as_json,
     )

@@ -11,12 +11,15 @@ from mer_data.sources.catalogue import SourceManifest, known_datasets, load_sour
 __all__ = ["Source", "SourceManifest", "Stream", "known_datasets", "load_source_manifest", "open_source"]
 
 
+_PICKLES = (".pkl", ".pickle", ".joblib", ".gz", ".bz2", ".xz", ".lzma", ".z")
+
+
 def open_source(dataset: str, path: Path, *, audio: str | None = None, vision: str | None = None) -> Source:
-    """The source at ``path``: a folder of ``.csd`` files, or an MMSA pickle.
+    """The source at ``path``: a folder of ``.csd`` files, or a pickle in MMSA's layout.
 
     Args:
         dataset: name of a source manifest.
-        path: folder or ``.pkl`` file.
+        path: folder, or a file of ``pickle`` or ``joblib``, perhaps compressed.
         audio: name of the audio set where the folder has several.
         vision: name of the vision set where the folder has several.
 
@@ -28,7 +31,7 @@ def open_source(dataset: str, path: Path, *, audio: str | None = None, vision: s
         from mer_data.sources.computational_sequences import ComputationalSequences
 
         return ComputationalSequences(path, manifest, {"audio": audio, "vision": vision})
-    if path.suffix == ".pkl" and path.is_file():
+    if path.suffix in _PICKLES and path.is_file():
         from mer_data.sources.mmsa_pickle import MmsaPickle
 
         return MmsaPickle(path, manifest)

@@ -51,3 +51,6 @@ class Source(Protocol):
 
     def blocks(self) -> Iterator[UtteranceBlock]:
         """Yield the corpus, in the same order at every call."""
+
+    def block(self, number: int) -> UtteranceBlock:
+        """Block ``number`` of ``blocks()``, from 0."""

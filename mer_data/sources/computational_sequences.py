@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ class ComputationalSequences:
             paths.append(self._folder / self.manifest.folds.name)
         return tuple(paths)
 
-    @property
+    @cached_property
     def streams(self) -> dict[str, Stream]:
         """Audio and vision after the choice of columns."""
         return {modality: self._stream(modality) for modality in MODALITIES}
@@ -94,13 +95,17 @@ class ComputationalSequences:
 
     def blocks(self) -> Iterator[UtteranceBlock]:
         """Yield one block per video, in the order of the video ids."""
-        for video_id in self._labels.videos:
-            yield self._block(video_id)
+        for number in range(self.num_blocks):
+            yield self.block(number)
+
+    def block(self, number: int) -> UtteranceBlock:
+        """The block of one video."""
+        return self._block(self._labels.videos[number])
 
     def _stream(self, modality: str) -> Stream:
         chosen, sequence = self._sets[modality], self._sequences[modality]
         names = sequence.dimension_names() or []
-        width = sequence.width()
+        width = sequence.width
         columns = chosen.columns if chosen.columns is not None else tuple(range(width))
         if columns and max(columns) >= width:
             raise SourceError(
@@ -148,12 +153,12 @@ class ComputationalSequences:
         """Features and intervals of one video; every video of a file has numbers of one width."""
         sequence = self._sequences[role]
         features, times = sequence.read(video_id)
-        if features.dtype.kind not in "iuf" or features.shape[1] != sequence.width():
+        if features.dtype.kind not in "iuf" or features.shape[1] != sequence.width:
             raise SourceError(
                 f"{role} features are not numbers of one width",
                 where=f"{sequence.path}, video {video_id}",
                 found=f"{features.shape[1]} columns of {features.dtype}",
-                expected=f"{sequence.width()} columns of numbers",
+                expected=f"{sequence.width} columns of numbers",
             )
         return features, times
 
@@ -186,7 +191,7 @@ class ComputationalSequences:
 
         Overlapping segments share frames; a word may reach over the border of its segment.
         """
-        stream, sequence = self._stream(modality), self._sequences[modality]
+        stream, sequence = self.streams[modality], self._sequences[modality]
         values = np.zeros((0, len(stream.columns)), dtype=np.float32)
         times = np.zeros((0, 2))
         if video_id in sequence:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer_data.errors import SourceError
-from mer_data.files import complete_or_absent
+from mer_data.hdf5_files import writing_hdf5
 
 
 class ComputationalSequence:
@@ -31,14 +32,16 @@ class ComputationalSequence:
         self.path = path
         try:
             self._file = h5py.File(path, "r")
-        except OSError as error:
+            roots = list(self._file)
+            data = self._file.get(f"{roots[0]}/data") if len(roots) == 1 else None
+            videos = sorted(data) if isinstance(data, h5py.Group) else None
+        except (OSError, RuntimeError) as error:
             raise SourceError(
                 "not a readable computational sequence (truncated or not HDF5)",
                 where=path,
                 do="Fetch the file again",
             ) from error
-        roots = list(self._file)
-        if len(roots) != 1 or not isinstance(self._file.get(f"{roots[0]}/data"), h5py.Group):
+        if data is None or videos is None:
             self.close()
             raise SourceError(
                 "unexpected layout",
@@ -47,8 +50,12 @@ class ComputationalSequence:
                 expected="one root with 'data' and 'metadata'",
             )
         self.root: str = roots[0]
-        self._data = self._file[self.root]["data"]
-        self.videos: list[str] = sorted(self._data)
+        self._data: h5py.Group = data
+        self.videos: list[str] = videos
+
+    def __reduce__(self) -> tuple[type[ComputationalSequence], tuple[Path]]:
+        """Another process opens the file for itself."""
+        return ComputationalSequence, (self.path,)
 
     def __contains__(self, video_id: str) -> bool:
         """Whether the file has this video."""
@@ -56,12 +63,12 @@ class ComputationalSequence:
 
     def dimension_names(self) -> list[str] | None:
         """Names of the feature columns, where the metadata has them."""
-        metadata = self._file[self.root].get("metadata")
-        if metadata is None or "dimension names" not in metadata:
-            return None
         try:
+            metadata = self._file[self.root].get("metadata")
+            if metadata is None or "dimension names" not in metadata:
+                return None
             names = json.loads(np.atleast_1d(metadata["dimension names"][()])[0])
-        except (ValueError, OSError):
+        except (ValueError, OSError, RuntimeError, LookupError, TypeError):
             return None
         return [str(name) for name in names] if isinstance(names, list) else None
 
@@ -93,9 +100,10 @@ class ComputationalSequence:
             )
         return features, intervals.astype(np.float64)
 
+    @cached_property
     def width(self) -> int:
         """Number of feature columns d."""
-        return int(self._data[self.videos[0]]["features"].shape[1]) if self.videos else 0
+        return int(self.read(self.videos[0])[0].shape[1]) if self.videos else 0
 
     def close(self) -> None:
         """Close the file."""
@@ -125,11 +133,12 @@ def write_computational_sequence(
         "dataset bib citation": "",
         "dimension names": dimension_names,
     }
-    with complete_or_absent(path) as partial, h5py.File(partial, "w") as file:
+    with writing_hdf5(path) as (file, careful):
         for video_id, (features, intervals) in videos.items():
             group = file.create_group(f"{root}/data/{video_id}")
             group.create_dataset("features", data=features, track_times=False)
             group.create_dataset("intervals", data=intervals.astype(np.float32), track_times=False)
+            careful.check()
         for key, value in metadata.items():
             file.create_dataset(
                 f"{root}/metadata/{key}",

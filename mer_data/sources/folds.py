@@ -35,7 +35,7 @@ def check_videos_known(folds: dict[str, str], videos: Iterable[str], source: Pat
         raise SourceError(
             f"{len(unknown)} videos of the standard folds have no labels",
             where=source,
-            found=", ".join(unknown[:3]) + ("..." if len(unknown) > 3 else ""),
+            found=", ".join(unknown[:3]) + (f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""),
             do="Use the complete label file, or correct the folds",
         )
 

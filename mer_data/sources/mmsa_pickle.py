@@ -1,7 +1,12 @@
-"""MMSA pickles (``aligned_50.pkl``, ``unaligned_50.pkl``): per fold, padded arrays of every utterance."""
+"""MMSA pickles (``aligned_50.pkl``, ``unaligned_50.pkl``) and their kin: per fold, padded arrays.
+
+Also the out-of-distribution files of CIDer (saved with joblib) and the cross-dataset files of CASP (without
+lengths).
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +18,9 @@ from numpy.typing import NDArray
 from mer_data.errors import SourceError
 from mer_data.sources.base import Stream
 from mer_data.sources.catalogue import SourceManifest
-from mer_data.sources.safe_pickle import read_pickle
+from mer_data.sources.joblib_file import read_arrays
 from mer_data.tasks import LABEL_RANGE
-from mer_data.utterances import FOLDS, MODALITIES, UTTERANCE_COLUMNS, Ragged, UtteranceBlock
+from mer_data.utterances import FOLDS, MODALITIES, UTTERANCE_COLUMNS, Ragged, UtteranceBlock, utterance_id
 
 _TEXTS = ("id", "raw_text")
 _REQUIRED = (*_TEXTS, "text_bert", "audio", "vision", "regression_labels")
@@ -25,8 +30,9 @@ _LENGTHS = ("audio_lengths", "vision_lengths")
 class MmsaPickle:
     """An MMSA pickle; it has no times, so one file gives one alignment.
 
-    With ``audio_lengths`` and ``vision_lengths`` the file is unaligned; without, one audio and one
-    vision vector stand beside every word piece.
+    With ``audio_lengths`` and ``vision_lengths`` the file is unaligned. Without, it is aligned (one audio and
+    one vision vector beside every word piece) where both have as many steps as the word pieces; else it is
+    unaligned, and a row ends at its last frame that is not zero.
     """
 
     def __init__(self, path: Path, manifest: SourceManifest) -> None:
@@ -37,8 +43,12 @@ class MmsaPickle:
         """
         self.manifest = manifest
         self._path = path
-        self._folds: dict[str, dict[str, Any]] = read_pickle(path)
+        self._folds: dict[str, dict[str, Any]] = read_arrays(path)
         self._check()
+
+    def __reduce__(self) -> tuple[type[MmsaPickle], tuple[Path, SourceManifest]]:
+        """Another process reads the file for itself."""
+        return MmsaPickle, (self._path, self.manifest)
 
     def _check(self) -> None:
         if not isinstance(self._folds, dict) or any(fold not in self._folds for fold in FOLDS):
@@ -52,7 +62,7 @@ class MmsaPickle:
         if strange:
             raise SourceError(f"fold {strange[0]!r} is not a dict", where=self._path)
         seen: set[str] = set()
-        keys = _REQUIRED + (_LENGTHS if self.alignment == "unaligned" else ())
+        keys = _REQUIRED + (_LENGTHS if "audio_lengths" in self._folds["train"] else ())
         for fold in FOLDS:
             part = self._folds[fold]
             missing = [key for key in keys if key not in part]
@@ -86,18 +96,22 @@ class MmsaPickle:
                     f"fold {fold!r}: {key!r} does not fit 'id' and the other folds",
                     where=self._path,
                     found=f"{array.dtype} of shape {array.shape}",
-                    expected=f"{'texts' if key in _TEXTS else 'numbers'} of shape ({', '.join(map(str, wanted))})",
+                    expected=("texts" if key in _TEXTS else "numbers")
+                    + f" of shape ({', '.join(map(str, wanted))})",
                 )
 
     def _check_rows(self, fold: str, ids: list[str], labels: NDArray[Any], seen: set[str]) -> None:
-        for name, label in zip(ids, labels, strict=True):
+        for given, label in zip(ids, labels, strict=True):
+            name = _canonical(given)
             if name in seen:
                 raise SourceError(f"utterance {name} stands twice", where=f"{self._path}, fold {fold!r}")
             seen.add(name)
-            video, _, segment = name.rpartition("$_$")
-            if not video or not segment.isdecimal():
+            if not _ID.fullmatch(name):
                 raise SourceError(
-                    "not an utterance id", where=self._path, found=repr(name), expected="video$_$number"
+                    "not an utterance id",
+                    where=self._path,
+                    found=repr(given),
+                    expected="video$_$number, video[number] or video_number",
                 )
             if not LABEL_RANGE[0] <= float(label) <= LABEL_RANGE[1]:
                 raise SourceError(
@@ -109,8 +123,13 @@ class MmsaPickle:
 
     @property
     def alignment(self) -> str:
-        """ "unaligned" when the file has frame lengths of its own."""
-        return "unaligned" if "audio_lengths" in self._folds["train"] else "aligned"
+        """ "unaligned" when the file has frame lengths of its own, or not as many steps as word pieces."""
+        train = self._folds["train"]
+        if "audio_lengths" in train:
+            return "unaligned"
+        pieces = np.shape(train["text_bert"])[-1]
+        beside = all(np.shape(train[modality])[1] == pieces for modality in MODALITIES)
+        return "aligned" if beside else "unaligned"
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -134,11 +153,15 @@ class MmsaPickle:
 
     def blocks(self) -> Iterator[UtteranceBlock]:
         """Yield train, valid and test."""
-        for fold in FOLDS:
-            yield self._block(fold, self._folds[fold])
+        for number in range(self.num_blocks):
+            yield self.block(number)
+
+    def block(self, number: int) -> UtteranceBlock:
+        """The block of one fold."""
+        return self._block(FOLDS[number], self._folds[FOLDS[number]])
 
     def _block(self, fold: str, part: dict[str, Any]) -> UtteranceBlock:
-        ids = [str(name) for name in part["id"]]
+        ids = [_canonical(str(name)) for name in part["id"]]
         labels = np.asarray(part["regression_labels"], dtype=np.float32)
         rows = []
         for name, text, label in zip(ids, part["raw_text"], labels, strict=True):
@@ -150,10 +173,32 @@ class MmsaPickle:
         streams = {}
         for modality in MODALITIES:
             padded = np.asarray(part[modality], dtype=np.float32)
-            lengths = part[f"{modality}_lengths"] if self.alignment == "unaligned" else text_lengths
-            streams[modality] = _unpadded(padded, np.asarray(lengths, dtype=np.int64))
+            if f"{modality}_lengths" in part:
+                lengths = np.asarray(part[f"{modality}_lengths"], dtype=np.int64)
+            elif self.alignment == "aligned":
+                lengths = text_lengths
+            else:
+                lengths = _lengths_before_padding(padded)
+            streams[modality] = _unpadded(padded, lengths)
         token_ids = _unpadded(text_bert[:, 0].astype(np.int32), text_lengths)
         return UtteranceBlock(frame, streams, token_ids=token_ids)
+
+
+_ID = re.compile(r"(?P<video>.+)\$_\$(?P<segment>[0-9]+)", re.DOTALL)
+_OTHER_ID = re.compile(r"(?P<video>.+)(?:\[(?P<inside>[0-9]+)\]|_(?P<segment>[0-9]+))", re.DOTALL)
+
+
+def _canonical(name: str) -> str:
+    """``video[number]`` and ``video_number`` as ``video$_$number``; everything else as it is."""
+    found = _OTHER_ID.fullmatch(name) if "$_$" not in name else None
+    return utterance_id(found["video"], int(found["inside"] or found["segment"])) if found else name
+
+
+def _lengths_before_padding(padded: NDArray[Any]) -> NDArray[np.int64]:
+    """Steps (N,) up to the last one of ``padded`` (N, T, d) that is not zero."""
+    filled = (padded != 0).any(axis=2)
+    last: NDArray[np.int64] = np.where(filled, np.arange(1, padded.shape[1] + 1), 0).max(axis=1, initial=0)
+    return last
 
 
 def _array(value: object) -> NDArray[Any]:

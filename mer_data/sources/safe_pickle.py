@@ -7,7 +7,10 @@ none of them is handed out: the names that numpy's pickles use stand for the che
 from __future__ import annotations
 
 import pickle
+import sys
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -20,46 +23,67 @@ from mer_data.errors import SourceError
 _NUMBERS_AND_TEXT = "biufSU"
 
 
-class _SafeDtype:
+class SafeDtype:
     """A dtype of numbers, text or Python objects, without fields."""
 
     def __init__(self, code: str) -> None:
+        """Refuse every other kind."""
         self.dtype = np.dtype(str(code))
         if self.dtype.kind not in _NUMBERS_AND_TEXT + "O":
             raise pickle.UnpicklingError(f"refused dtype {code}")
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
+        """Take the byte order."""
         if state[1] in ("<", ">"):
             self.dtype = self.dtype.newbyteorder(state[1])
 
 
-class _SafeArray(np.ndarray):
+class SafeArray(np.ndarray):
     """An array that takes its content only where type, shape and content fit together."""
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
+        """Take a checked content."""
         version, shape, dtype, fortran, content = state
-        kind = list if dtype.dtype.kind == "O" else (bytes, str)
-        fits = isinstance(content, kind) and all(isinstance(size, int) and size >= 0 for size in shape)
-        if not fits or (kind is list and len(content) != prod(shape)):
+        fits = all(isinstance(size, int) and size >= 0 for size in shape)
+        if dtype.dtype.kind == "O":
+            fits = fits and isinstance(content, list) and len(content) == prod(shape)
+        else:
+            content = checked_bytes(dtype, content)  # numpy itself compares its length with the shape
+        if not fits:
             raise pickle.UnpicklingError("an array whose content does not fit its shape")
         super().__setstate__((version, shape, dtype.dtype, fortran, content))
 
 
-def _make_dtype(code: str, *_: object) -> _SafeDtype:
-    return _SafeDtype(code)
-
-
-def _make_array(*_: object) -> _SafeArray:
-    return _SafeArray((0,), dtype=np.int8)
-
-
-def _make_scalar(dtype: _SafeDtype, content: bytes | str) -> Any:
+def checked_bytes(dtype: SafeDtype, content: object) -> bytes | bytearray:
+    """The bytes of numbers or text; text must be of characters that exist."""
     raw = content.encode("latin-1") if isinstance(content, str) else content
-    return np.frombuffer(raw, dtype.dtype, count=1)[0]
+    if not isinstance(raw, (bytes, bytearray)):
+        raise pickle.UnpicklingError("an array without bytes")
+    if dtype.dtype.kind == "U":
+        codes = np.frombuffer(raw, np.dtype(f"{dtype.dtype.byteorder}u4"))
+        if codes.max(initial=0) > sys.maxunicode:
+            raise pickle.UnpicklingError("text with characters that do not exist")
+    return raw
 
 
-def _make_from_buffer(content: bytes, dtype: _SafeDtype, shape: tuple[int, ...], order: Any) -> NDArray[Any]:
-    return np.frombuffer(content, dtype.dtype).reshape(shape, order=order)
+def _make_dtype(code: str, *_: object) -> SafeDtype:
+    return SafeDtype(code)
+
+
+def _make_array(*_: object) -> SafeArray:
+    return SafeArray((0,), dtype=np.int8)
+
+
+def _make_scalar(dtype: SafeDtype, content: object) -> Any:
+    return np.frombuffer(checked_bytes(dtype, content), dtype.dtype, count=1)[0]
+
+
+def _make_from_buffer(content: object, dtype: SafeDtype, shape: tuple[int, ...], order: Any) -> NDArray[Any]:
+    return np.frombuffer(checked_bytes(dtype, content), dtype.dtype).reshape(shape, order=order)
+
+
+def _make_no_bytes() -> bytes:
+    return b""
 
 
 def _make_bytes(text: str, encoding: str) -> bytes:
@@ -69,26 +93,38 @@ def _make_bytes(text: str, encoding: str) -> bytes:
     return text.encode("latin-1")
 
 
-_SAFE_GLOBALS: dict[tuple[str, str], object] = {
+SAFE_GLOBALS: dict[tuple[str, str], object] = {
     ("numpy", "ndarray"): "ndarray",  # only ever an argument of _reconstruct
     ("numpy", "dtype"): _make_dtype,
     ("_codecs", "encode"): _make_bytes,
+    ("__builtin__", "bytes"): _make_no_bytes,
+    ("__builtin__", "set"): set,
+    ("builtins", "set"): set,
     ("collections", "OrderedDict"): OrderedDict,
 }
 for _core in ("numpy.core", "numpy._core"):
-    _SAFE_GLOBALS[f"{_core}.multiarray", "_reconstruct"] = _make_array
-    _SAFE_GLOBALS[f"{_core}.multiarray", "scalar"] = _make_scalar
-    _SAFE_GLOBALS[f"{_core}.numeric", "_frombuffer"] = _make_from_buffer
+    SAFE_GLOBALS[f"{_core}.multiarray", "_reconstruct"] = _make_array
+    SAFE_GLOBALS[f"{_core}.multiarray", "scalar"] = _make_scalar
+    SAFE_GLOBALS[f"{_core}.numeric", "_frombuffer"] = _make_from_buffer
 
 
-class _RestrictedUnpickler(pickle.Unpickler):
+def find_safe(module: str, name: str) -> Any:
+    """What an admitted name stands for.
+
+    Raises:
+        UnpicklingError: any other name, which is told.
+    """
+    if (module, name) not in SAFE_GLOBALS:
+        raise pickle.UnpicklingError(f"refused class {module}.{name}")
+    return SAFE_GLOBALS[module, name]
+
+
+class RestrictedUnpickler(pickle.Unpickler):
     """Admits the names that numpy arrays need and nothing else."""
 
     def find_class(self, module: str, name: str) -> Any:
         """Return what an admitted name stands for, or refuse with the name."""
-        if (module, name) not in _SAFE_GLOBALS:
-            raise pickle.UnpicklingError(f"refused class {module}.{name}")
-        return _SAFE_GLOBALS[module, name]
+        return find_safe(module, name)
 
 
 def read_pickle(path: Path) -> Any:
@@ -97,10 +133,20 @@ def read_pickle(path: Path) -> Any:
     Raises:
         SourceError: the file is missing, truncated, or names any other class (which is told).
     """
+    with pickle_errors(path), path.open("rb") as handle:
+        return RestrictedUnpickler(handle).load()
+
+
+@contextmanager
+def pickle_errors(path: Path) -> Iterator[None]:
+    """Whatever goes wrong while a pickle is read, as a ``SourceError`` that names the file."""
     try:
-        with path.open("rb") as handle:
-            return _RestrictedUnpickler(handle).load()
+        yield
+    except SourceError:
+        raise
     except OSError as error:
+        if error.errno is None:  # decompressors raise it for damaged bytes
+            raise _damaged(path, error) from error
         raise SourceError(f"cannot read the pickle ({error.strerror})", where=path) from error
     except pickle.UnpicklingError as error:
         raise SourceError(
@@ -109,6 +155,10 @@ def read_pickle(path: Path) -> Any:
             do="Only numpy arrays and plain containers are read; convert the file with its own tool first",
         ) from error
     except Exception as error:  # damaged bytes can raise anything, MemoryError and LookupError included
-        raise SourceError(
-            f"damaged pickle ({type(error).__name__}: {error})", where=path, do="Fetch the file again"
-        ) from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> SourceError:
+    return SourceError(
+        f"damaged pickle ({type(error).__name__}: {error})", where=path, do="Fetch the file again"
+    )

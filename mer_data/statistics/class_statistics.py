@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer_data.errors import StatisticsError
-from mer_data.files import complete_or_absent
+from mer_data.hdf5_files import writing_hdf5
 from mer_data.splits import SplitManifest
 from mer_data.store import FeatureStore
 from mer_data.tasks import Task, get_task
@@ -51,17 +51,19 @@ class ClassStatistics:
 
     def save(self, path: Path) -> None:
         """Write one HDF5 file; it appears only when complete."""
-        with complete_or_absent(path) as partial, h5py.File(partial, "w") as file:
+        with writing_hdf5(path) as (file, _):
             file.attrs.update({"format": FORMAT, "version": VERSION, "task": self.task})
             file.attrs["origin"] = json.dumps(self.origin, sort_keys=True)
             file.attrs["classes"] = list(get_task(self.task).classes)
-            file.create_dataset("counts", data=self.counts, track_times=False)
-            file.create_dataset("priors", data=self.priors, track_times=False)
+            file.create_dataset("counts", data=self.counts, fletcher32=True, track_times=False)
+            file.create_dataset("priors", data=self.priors, fletcher32=True, track_times=False)
             for modality in FEATURES:
                 file.create_dataset(
                     f"{modality}/means", data=self.means[modality], fletcher32=True, track_times=False
                 )
-                file.create_dataset(f"{modality}/used", data=self.used[modality], track_times=False)
+                file.create_dataset(
+                    f"{modality}/used", data=self.used[modality], fletcher32=True, track_times=False
+                )
 
     @classmethod
     def load(cls, path: Path) -> ClassStatistics:
@@ -89,7 +91,7 @@ class ClassStatistics:
                     used={modality: file[f"{modality}/used"][()] for modality in FEATURES},
                     origin=json.loads(file.attrs["origin"]),
                 )
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, KeyError, ValueError, TypeError) as error:
             raise StatisticsError(
                 f"damaged class statistics ({error})",
                 where=path,
@@ -128,6 +130,16 @@ def statistics_origin(store: FeatureStore, split: SplitManifest, encoder: TextEn
     }
 
 
+def training_rows(store: FeatureStore, split: SplitManifest) -> NDArray[np.int64]:
+    """Rows of the training fold in ``store``; an empty fold, which some splits have, is an error."""
+    rows = split.indices(store.utterances["id"])["train"]
+    if not len(rows):
+        raise StatisticsError(
+            f"the {split.kind} split has no training utterances", do="Take a split of the training corpus"
+        )
+    return rows
+
+
 def class_statistics(
     store: FeatureStore,
     split: SplitManifest,
@@ -148,10 +160,13 @@ def class_statistics(
         task: how labels become classes.
         encoder: frozen text encoder.
         progress: called with utterances done and in total.
+
+    Raises:
+        StatisticsError: the training fold is empty.
     """
     from mer_data.statistics.text_features import utterance_means
 
-    rows = split.indices(store.utterances["id"])["train"]
+    rows = training_rows(store, split)
     classes = task.class_of(store.utterances["label"].to_numpy()[rows])
     means, present = utterance_means(store, rows, encoder, progress=progress)
     class_means, used = {}, {}

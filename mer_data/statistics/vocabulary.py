@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mer_data.errors import StatisticsError
 from mer_data.files import complete_or_absent, write_json
 from mer_data.splits import SplitManifest
-from mer_data.statistics.class_statistics import check_origin
+from mer_data.statistics.class_statistics import check_origin, training_rows
 from mer_data.store import FeatureStore
 from mer_data.tasks import Task
 from mer_data.word_pieces import SPECIAL_NAMES
@@ -134,7 +134,14 @@ def counterfactual_vocabulary(
         min_variation: smallest CV of a kept token.
         size: at most so many tokens are kept.
         all_classes: for ``binary``, use the neutral counts too.
+
+    Raises:
+        StatisticsError: an impossible parameter, or the training fold is empty.
     """
+    if not min_variation >= 0:
+        raise StatisticsError("negative min_variation", found=min_variation, expected="0 or more")
+    if size < 1:
+        raise StatisticsError("size is too small", found=size, expected="1 or more")
     counts = token_counts(store, split, task)
     used = list(range(task.num_classes))
     if task.name == "binary" and not all_classes:
@@ -163,7 +170,7 @@ def counterfactual_vocabulary(
 
 def token_counts(store: FeatureStore, split: SplitManifest, task: Task) -> NDArray[np.int64]:
     """Occurrences (vocabulary, C) of every word piece in training text per class; special tokens are 0."""
-    rows = split.indices(store.utterances["id"])["train"]
+    rows = training_rows(store, split)
     classes = task.class_of(store.utterances["label"].to_numpy()[rows])
     tokens = store.read_tokens(rows)
     # The closing [SEP] takes the last place of a cut text and is not counted anyway.

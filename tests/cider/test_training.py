@@ -399,10 +399,15 @@ def test_other_data_and_patterns_train_and_evaluate(home, make_recipe, tmp_path,
     assert set(scored.scores.plain) >= ({"acc7", "f1_7"} if recipe.task == "seven" else {"acc2", "acc3"})
 
 
-def test_statistics_are_needed_for_label_debiasing_only(home, make_recipe, tmp_path):
-    with pytest.raises(StatisticsError, match=r"no class statistics .*`mer-data statistics`"):
-        make_trainer(make_recipe("task=seven"), tmp_path / "both")
-    make_trainer(make_recipe("task=seven", "model.maci=language"), tmp_path / "language")
+def test_each_half_of_causal_inference_asks_for_its_own_input_before_training(home, make_recipe, tmp_path):
+    for maci, message in {
+        "both": r"no class statistics .*`mer-data statistics --dataset",
+        "label": r"no class statistics .*`mer-data statistics --dataset",
+        "language": r"no counterfactual vocabulary .*`mer-data counterfactual-vocab --dataset",
+    }.items():
+        with pytest.raises(StatisticsError, match=message):
+            make_trainer(make_recipe("task=seven", f"model.maci={maci}"), tmp_path / maci)
+    make_trainer(make_recipe("task=seven", "model.maci=none"), tmp_path / "none")
 
 
 def test_the_head_has_the_training_folds_priors(home, make_recipe, tmp_path):

@@ -1,0 +1,1 @@
+"""A store and a split in the formats of others."""

@@ -1,0 +1,69 @@
+import json
+
+import pytest
+
+from mer_data.errors import SourceError
+from mer_data.sources.catalogue import Folds
+from mer_data.sources.folds import check_videos_known, standard_folds
+
+FILE = Folds(kind="file", name="folds.json")
+
+
+def write(folder, lists):
+    (folder / "folds.json").write_text(lists if isinstance(lists, str) else json.dumps(lists))
+    return folder
+
+
+def test_fold_of_every_video(tmp_path):
+    folder = write(tmp_path, {"train": ["a", "b"], "valid": [], "test": ["c"]})
+    assert standard_folds(FILE, folder) == {"a": "train", "b": "train", "c": "test"}
+
+
+@pytest.mark.parametrize(("name", "sizes"), [("cmu_mosi", (52, 10, 31)), ("cmu_mosei", (2250, 300, 678))])
+def test_the_sdks_lists(tmp_path, name, sizes):
+    folds = list(standard_folds(Folds(kind="sdk", name=name), tmp_path).values())
+    assert tuple(folds.count(fold) for fold in ("train", "valid", "test")) == sizes
+
+
+def test_a_video_in_two_folds_is_told(tmp_path):
+    folder = write(tmp_path, {"train": ["a"], "valid": ["b"], "test": ["c", "a"]})
+    with pytest.raises(SourceError, match=r"video a is in two folds \(train, test\) in .*folds\.json"):
+        standard_folds(FILE, folder)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "folds are not JSON"),
+        ("[]", "need the keys train, valid and test"),
+        ({"train": [], "test": []}, "need the keys train, valid and test"),
+        ({"train": [], "valid": [], "test": [], "more": []}, "need the keys train, valid and test"),
+        ({"train": [], "valid": None, "test": []}, "fold 'valid' is not a list"),
+        ({"train": [], "valid": [], "test": "abc"}, "fold 'test' is not a list"),
+    ],
+)
+def test_damaged_folds_are_told(tmp_path, content, message):
+    with pytest.raises(SourceError, match=message) as caught:
+        standard_folds(FILE, write(tmp_path, content))
+    assert "folds.json" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_bytes_that_are_no_text_are_told(tmp_path):
+    (tmp_path / "folds.json").write_bytes(b"\xff\xfe{}")
+    with pytest.raises(SourceError, match="folds are not JSON"):
+        standard_folds(FILE, tmp_path)
+
+
+def test_absent_folds_are_told(tmp_path):
+    with pytest.raises(SourceError, match=r"cannot read the folds .No such file"):
+        standard_folds(FILE, tmp_path)
+
+
+def test_unknown_videos_are_counted_and_the_first_three_named(tmp_path):
+    folds = dict.fromkeys(["d", "a", "b", "c", "known"], "train")
+    check_videos_known({"known": "train"}, ["known", "other"], tmp_path)
+    with pytest.raises(
+        SourceError, match=r"4 videos of the standard folds have no labels .*found a, b, c and 1 more"
+    ):
+        check_videos_known(folds, ["known"], tmp_path)
