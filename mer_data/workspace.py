@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 from mer_data.errors import WorkspaceError
 
 if TYPE_CHECKING:
+    from mer_data.splits import SplitManifest
     from mer_data.store import FeatureStore
+    from mer_data.tasks import Task
 
 
 def home() -> Path:
@@ -137,3 +139,35 @@ def only_dataset(name: str | None) -> str:
         found=", ".join(found),
         do="Choose one with --dataset NAME",
     )
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What statistics are computed from: one store and one split of it, for one task."""
+
+    workspace: Workspace
+    store: FeatureStore
+    split_path: Path
+    split: SplitManifest
+    task: Task
+
+
+def choose_inputs(dataset: str | None, alignment: str | None, split: str | None, task: str | None) -> Inputs:
+    """The store and the split that are named, or the only ones, checked to belong together.
+
+    Args:
+        dataset: name of a dataset.
+        alignment: name or path of a store.
+        split: name or path of a split manifest.
+        task: "binary" or "seven"; None takes the split's, or binary where it is for any.
+    """
+    from mer_data.splits import SplitManifest
+    from mer_data.tasks import get_task
+
+    workspace = Workspace(only_dataset(dataset))
+    store = workspace.choose_store(alignment)
+    split_path = workspace.choose_split(split)
+    manifest = SplitManifest.load(split_path)
+    manifest.check_store(store.utterance_digest, store.utterances["id"], store.path)
+    chosen = get_task(task or ("binary" if manifest.task == "any" else manifest.task))
+    return Inputs(workspace, store, split_path, manifest, chosen)

@@ -50,18 +50,12 @@ def counterfactual_vocab(
     """
     from mer_data.errors import StatisticsError
     from mer_data.files import refuse_overwrite
-    from mer_data.splits import SplitManifest
     from mer_data.statistics.vocabulary import counterfactual_vocabulary
-    from mer_data.tasks import get_task
-    from mer_data.workspace import Workspace, only_dataset
+    from mer_data.workspace import choose_inputs
 
-    workspace = Workspace(only_dataset(dataset))
-    store = workspace.choose_store(alignment)
-    split_path = workspace.choose_split(split_name)
-    split = SplitManifest.load(split_path)
-    split.check_store(store.utterance_digest, store.utterances["id"], store.path)
-    chosen = get_task(task or ("binary" if split.task == "any" else split.task))
-    path = workspace.vocabulary_path(store.path, split_path, chosen.name)
+    inputs = choose_inputs(dataset, alignment, split_name, task)
+    workspace, store, split, chosen = inputs.workspace, inputs.store, inputs.split, inputs.task
+    path = workspace.vocabulary_path(store.path, inputs.split_path, chosen.name)
     refuse_overwrite(path, force=force, error=StatisticsError)
     vocabulary = counterfactual_vocabulary(
         store, split, chosen, min_variation=min_variation, size=size, all_classes=all_classes

@@ -46,27 +46,21 @@ def statistics(
     from mer_data.errors import StatisticsError
     from mer_data.files import refuse_overwrite
     from mer_data.pretrained import default_encoder
-    from mer_data.splits import SplitManifest
     from mer_data.statistics.class_statistics import class_statistics
-    from mer_data.tasks import get_task
     from mer_data.text_encoders import load_text_encoder
-    from mer_data.workspace import Workspace, only_dataset
+    from mer_data.workspace import choose_inputs
 
-    workspace = Workspace(only_dataset(dataset))
-    store = workspace.choose_store(alignment)
-    split_path = workspace.choose_split(split_name)
-    split = SplitManifest.load(split_path)
-    split.check_store(store.utterance_digest, store.utterances["id"], store.path)
-    chosen = get_task(task or ("binary" if split.task == "any" else split.task))
+    inputs = choose_inputs(dataset, alignment, split_name, task)
+    workspace, store, split, chosen = inputs.workspace, inputs.store, inputs.split, inputs.task
     encoder_name = text_encoder or default_encoder(store.word_pieces.name)
-    path = workspace.statistics_path(store.path, split_path, chosen.name, encoder_name)
+    path = workspace.statistics_path(store.path, inputs.split_path, chosen.name, encoder_name)
     refuse_overwrite(path, force=force, error=StatisticsError)
     encoder = load_text_encoder(encoder_name, store.word_pieces)
     with progress_bar("statistics") as progress:
         result = class_statistics(store, split, chosen, encoder, progress=progress)
     result.save(path)
     same = repeated(
-        dataset=workspace.dataset, alignment=alignment, split=split_name or split_path.stem, task=task
+        dataset=workspace.dataset, alignment=alignment, split=split_name or inputs.split_path.stem, task=task
     )
     priors = dict(zip(chosen.classes, (round(float(prior), 4) for prior in result.priors), strict=True))
     conclude(
