@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 DEMO := $(CURDIR)/demo
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo test test-slow bench lint clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -30,6 +30,10 @@ test: $(VENV)/.installed
 
 test-slow: $(VENV)/.installed
 	$(BIN)/python -m pytest -m slow
+
+# Minutes; prints the tables of docs/benchmarks.md.
+bench: $(VENV)/.installed
+	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/run.py
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from mer_data.errors import MerDataError
 
-
 _HOST = re.sub(r"[^A-Za-z0-9]", "-", socket.gethostname())
 _NUMBER = count()
 

@@ -214,9 +214,7 @@ class FeatureStore:
             raise StoreError("a chunk fails its checksum", where=self.path, do=_BUILD_AGAIN) from error
         except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, MemoryError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise StoreError(
-                f"the store is damaged ({reason})", where=self.path, do=_BUILD_AGAIN
-            ) from error
+            raise StoreError(f"the store is damaged ({reason})", where=self.path, do=_BUILD_AGAIN) from error
 
     def _tokens(self, name: str, indices: Sequence[int] | NDArray[np.integer]) -> Ragged:
         """Rows of a dataset that is small enough to be kept: as large as the texts."""

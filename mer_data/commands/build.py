@@ -109,6 +109,7 @@ def _backend(dask: str | None) -> Iterator[None]:
 
     try:
         from distributed import Client
+        from distributed.scheduler import KilledWorker
     except ImportError as error:
         raise MerDataError(
             "--dask needs the package distributed", do="Install it: pip install dask distributed"
@@ -119,5 +120,10 @@ def _backend(dask: str | None) -> Iterator[None]:
         raise MerDataError(
             "no Dask scheduler answers", where=dask, do="Start one with `dask scheduler` (docs/scale.md)"
         ) from error
-    with client, parallel_config("dask"):
-        yield
+    try:
+        with client, parallel_config("dask"):
+            yield
+    except KilledWorker as error:
+        raise MerDataError(
+            "Dask workers died, perhaps for lack of memory", do="Start fewer on each machine"
+        ) from error

@@ -74,7 +74,7 @@ def _frames(rng, end_s, rate_hz, width):
 
 
 def write_mosi_folder(folder, real, num_videos=None):
-    """The real labels and words of CMU-MOSI with frames of COVAREP's (100 Hz x 74) and Facet's (30 Hz x 47) shape.
+    """The real labels and words of CMU-MOSI with frames like COVAREP's and Facet's (100 Hz x 74, 30 Hz x 47).
 
     ``num_videos`` takes the first ones only. Returns their ids.
     """
@@ -96,7 +96,7 @@ def write_mosi_folder(folder, real, num_videos=None):
 
 
 def write_mosei_folder(folder, num_videos, roots):
-    """``num_videos`` videos in the shape of CMU-MOSEI's raw files: 7 segments of 7 s, 100 Hz x 74, 30 Hz x 35."""
+    """``num_videos`` videos like CMU-MOSEI's raw files: 7 segments of 7 s, 100 Hz x 74, 30 Hz x 35."""
     folder.mkdir(parents=True, exist_ok=True)
     names = [f"video{number:05d}" for number in range(num_videos)]
     makers = {"labels": _labels, "words": _spoken, "audio": _audio, "vision": _vision}

@@ -1,15 +1,16 @@
 """Measuring: a part of a benchmark in a process of its own, with its seconds and its peak memory."""
 
+import contextlib
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
-SIZE = 1 << 20
+import psutil
 
 
 def machine():
@@ -22,7 +23,7 @@ def machine():
         if line.startswith("model name"):
             model = line.partition(":")[2].strip()
             break
-    load = ", load {:.1f}".format(os.getloadavg()[0]) if hasattr(os, "getloadavg") else ""
+    load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     return (
         f"{model}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}, "
         f"numpy {numpy.__version__}, h5py {h5py.__version__} (HDF5 {h5py.version.hdf5_version}){load}"
@@ -44,17 +45,47 @@ def in_process(script, *arguments):
 
 
 def peak_mib():
-    """Peak resident memory of this process (with its libraries), and of the largest of its children."""
-    own, children = (
-        resource.getrusage(who).ru_maxrss / 1024
-        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
-    return {"peak_mib": round(own), "peak_mib_child": round(children)}
+    """Peak resident memory of this process, with its libraries.
+
+    Not ``ru_maxrss``: that begins with the memory of the process that started this one.
+    """
+    return _peak_of("self")
+
+
+def _peak_of(process):
+    for line in Path(f"/proc/{process}/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return round(int(line.split()[1]) / 1024)
+    return 0  # on its way out
 
 
 def report(**values):
     """Print the result of a part."""
-    print(json.dumps({**values, **peak_mib()}))
+    print(json.dumps({**values, "peak_mib": peak_mib()}))
+
+
+class PeakOfChildren:
+    """Sum of the peak memory of the processes that ran under this one, looked at ten times a second."""
+
+    def __enter__(self):
+        self._peaks, self._ended = {}, threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+        return self
+
+    def _watch(self):
+        while not self._ended.wait(0.1):
+            for child in psutil.Process().children(recursive=True):
+                with contextlib.suppress(OSError):
+                    self._peaks[child.pid] = max(_peak_of(child.pid), self._peaks.get(child.pid, 0))
+
+    def __exit__(self, *_):
+        self._ended.set()
+        self._thread.join()
+
+    @property
+    def total_mib(self):
+        return sum(self._peaks.values())
 
 
 class Clock:

@@ -73,8 +73,8 @@ def main(kind, file, rounds, seed):
             try:
                 try_once(kind, path, Path(folder))
                 sound += 1
-            except MerDataError as error:
-                assert "\n" not in str(error)
+            except MerDataError:
+                continue
             except Exception:
                 failures += 1
                 print(f"--- {kind} {original.name}, round {number}")
