@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cider.model import Architecture, CIDer, FeatureShapes
 from cider.recipe import Recipe
 from mer_data.batches import SpecialTokens, special_tokens
-from mer_data.errors import RecipeError, SplitError, StatisticsError
+from mer_data.errors import RecipeError, SplitError
 from mer_data.splits import SplitManifest
 from mer_data.statistics.class_statistics import ClassStatistics, statistics_origin
 from mer_data.statistics.vocabulary import load_kept_tokens, vocabulary_origin
@@ -119,22 +119,21 @@ class Experiment:
         """The class statistics of exactly this store, split, task and text encoder."""
         workspace, encoder = Workspace(self.recipe.data.dataset), cast(TextEncoder, model.text_encoder)
         path = workspace.statistics_path(self.store.path, self.split_path, self.task.name, encoder.name)
-        if not path.is_file():
-            command = f"{self._command('statistics')} --text-encoder {encoder.name}"
-            raise StatisticsError("no class statistics", where=path, do=f"Make them with `{command}`")
-        statistics = ClassStatistics.load(path)
+        command = f"{self._command('statistics')} --text-encoder {encoder.name}"
+        statistics = ClassStatistics.load(path, command=command)
         statistics.check(statistics_origin(self.store, self.split, encoder), self.task, path)
         return statistics
 
     def kept_token_ids(self) -> NDArray[np.int64]:
         """Ids of the counterfactual vocabulary of exactly this corpus, split and task."""
         workspace = Workspace(self.recipe.data.dataset)
-        csv_path = workspace.vocabulary_path(self.store.path, self.split_path, self.task.name)
-        path = csv_path.with_suffix(".json")
-        if not path.is_file():
-            command = self._command("counterfactual-vocab")
-            raise StatisticsError("no counterfactual vocabulary", where=path, do=f"Make it with `{command}`")
-        return load_kept_tokens(path, vocabulary_origin(self.store, self.split), self.task)
+        path = workspace.vocabulary_path(self.store.path, self.split_path, self.task.name)
+        return load_kept_tokens(
+            path.with_suffix(".json"),
+            vocabulary_origin(self.store, self.split),
+            self.task,
+            command=self._command("counterfactual-vocab"),
+        )
 
     def _command(self, verb: str) -> str:
         """The mer-data command for exactly this store, split and task."""

@@ -181,3 +181,27 @@ def write_pickle(path, content):
 def files_below(folder):
     """Names of all files in ``folder``, hidden ones too."""
     return sorted(path.name for path in Path(folder).rglob("*") if path.is_file())
+
+
+def build_sample_stores(source, folder):
+    """Both stores of a sample corpus: {"aligned": path, "unaligned": path}."""
+    paths = {alignment: folder / f"{alignment}.h5" for alignment in ("aligned", "unaligned")}
+    for alignment, path in paths.items():
+        build_store(open_source("sample", source), path, alignment=alignment)
+    return paths
+
+
+PICKLED_ARRAYS = {
+    "float32": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "fortran": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+    "strided": np.arange(8)[::2],
+    "big endian": np.arange(3, dtype=">i4"),
+    "text": np.array(["a", "bcd"]),
+    "bytes": np.array([b"x", b"yz"]),
+    "objects": np.array([["a", None], [1, [2]]], dtype=object),
+    "bool": np.array([True, False]),
+    "empty": np.zeros((0, 3)),
+    "no dimensions": np.array(3.0),
+    "scalar": np.float32(2.5),
+}
+"""Every kind of array that a reader of pickles has to bring back as it was."""

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from builders import build_sample_stores
 from hypothesis import settings
 
 from mer_data.build import build_store
@@ -37,10 +38,7 @@ def sample_folder(tmp_path_factory):
 def sample_stores(sample_folder, tmp_path_factory):
     """The small sample corpus as stores: {"aligned": path, "unaligned": path}."""
     folder = tmp_path_factory.mktemp("stores")
-    paths = {alignment: folder / f"{alignment}.h5" for alignment in ("aligned", "unaligned")}
-    for alignment, path in paths.items():
-        build_store(open_source("sample", sample_folder), path, alignment=alignment)
-    return paths
+    return build_sample_stores(sample_folder, folder)
 
 
 @pytest.fixture(scope="session")

@@ -31,6 +31,7 @@ def evaluate(
     """
     from cider.evaluation.report import seeds_spread, seeds_table, sweep_table
     from cider.evaluation.run import evaluate_run, parse_rates
+    from cider.evaluation.sweep import without_nan
 
     chosen = None if rates is None else parse_rates(rates)
     done = []
@@ -51,7 +52,7 @@ def evaluate(
     conclude(
         {
             "runs": [{"run": str(r.run), "report": str(r.report), **r.scores.to_json()} for r in done],
-            "mean_and_std": spread,
+            "mean_and_std": without_nan(spread),
         },
         lines,
         None,

@@ -64,7 +64,7 @@ class SweepScores:
             "debiased": self.debiased,
             "auilc": self.areas(self.final) if len(self.rates) > 1 else None,
         }
-        return {name: _without_nan(item) for name, item in value.items()}
+        return {name: without_nan(item) for name, item in value.items()}
 
 
 def predict_sweep(
@@ -171,9 +171,10 @@ def _columns(rows: list[dict[str, float]]) -> dict[str, list[float]]:
     return {name: [row[name] for row in rows] for name in rows[0]}
 
 
-def _without_nan(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
+    """``value`` with null for NaN, which JSON does not have: a metric of an empty group."""
     if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(item) for item in value]
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(item) for item in value]
     return None if isinstance(value, float) and value != value else value

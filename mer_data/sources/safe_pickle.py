@@ -127,16 +127,6 @@ class RestrictedUnpickler(pickle.Unpickler):
         return find_safe(module, name)
 
 
-def read_pickle(path: Path) -> Any:
-    """Load a pickle of numpy arrays, numbers, strings, lists, tuples, sets and dicts; run nothing.
-
-    Raises:
-        SourceError: the file is missing, truncated, or names any other class (which is told).
-    """
-    with pickle_errors(path), path.open("rb") as handle:
-        return RestrictedUnpickler(handle).load()
-
-
 @contextmanager
 def pickle_errors(path: Path) -> Iterator[None]:
     """Whatever goes wrong while a pickle is read, as a ``SourceError`` that names the file."""

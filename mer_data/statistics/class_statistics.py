@@ -66,16 +66,14 @@ class ClassStatistics:
                 )
 
     @classmethod
-    def load(cls, path: Path) -> ClassStatistics:
-        """Read a file of ``save``.
+    def load(cls, path: Path, *, command: str = "mer-data statistics") -> ClassStatistics:
+        """Read a file of ``save``; a missing one names the ``command`` that makes it.
 
         Raises:
             StatisticsError: missing, damaged, or of another format or a newer version.
         """
         if not path.is_file():
-            raise StatisticsError(
-                "no class statistics", where=path, do="Make them with `mer-data statistics`"
-            )
+            raise StatisticsError("no class statistics", where=path, do=f"Make them with `{command}`")
         try:
             with h5py.File(path, "r") as file:
                 if file.attrs.get("format") != FORMAT or int(file.attrs["version"]) > VERSION:

@@ -70,16 +70,18 @@ class CounterfactualVocabulary:
         )
 
 
-def load_kept_tokens(json_path: Path, expected: dict[str, str], task: Task) -> NDArray[np.int64]:
+def load_kept_tokens(
+    json_path: Path, expected: dict[str, str], task: Task, *, command: str = "mer-data counterfactual-vocab"
+) -> NDArray[np.int64]:
     """Ids of the kept tokens from the JSON, checked against this store and split.
+
+    A missing file names the ``command`` that makes it.
 
     Raises:
         StatisticsError: missing, damaged, or made from something else.
     """
     if not json_path.is_file():
-        raise StatisticsError(
-            "no counterfactual vocabulary", where=json_path, do="Make it with `mer-data counterfactual-vocab`"
-        )
+        raise StatisticsError("no counterfactual vocabulary", where=json_path, do=f"Make it with `{command}`")
     try:
         content = json.loads(json_path.read_text(encoding="utf-8"))
         found_format, version, origin = content["format"], int(content["version"]), dict(content["origin"])

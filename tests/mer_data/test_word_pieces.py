@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, models
 from mer_data import word_pieces
 from mer_data.errors import StoreError
 from mer_data.files import sha256_text
-from mer_data.sources.safe_pickle import read_pickle
+from mer_data.sources.joblib_file import read_arrays
 from mer_data.word_pieces import SPECIAL_NAMES, WordPieces
 
 TEXTS = ["The film, the FILM!", "a plot", "the end"]
@@ -188,7 +188,7 @@ def test_bert_special_tokens(bert_pieces):
 def test_bert_pieces_of_mosi_are_the_published_ones(bert_pieces, mosi_folder):
     bert = WordPieces.named("bert-base-uncased")
     count = 0
-    for fold in read_pickle(mosi_folder / "unaligned_50.pkl").values():
+    for fold in read_arrays(mosi_folder / "unaligned_50.pkl").values():
         for text, (published, mask, _) in zip(fold["raw_text"], np.asarray(fold["text_bert"]), strict=True):
             ids, words = bert.encode(text)
             if len(ids) > 50:

@@ -5,7 +5,7 @@ from sklearn.metrics import f1_score
 
 from cider.evaluation.debiasing import TAU_GRID
 from cider.evaluation.predictor import COUNTERFACTUAL, FACTUAL
-from cider.evaluation.sweep import SweepScores, load_predictions, predict_sweep, score_sweep
+from cider.evaluation.sweep import SweepScores, load_predictions, predict_sweep, score_sweep, without_nan
 from cider.run_folder import RunFolder, open_run
 from mer_data.errors import RunError
 from mer_data.tasks import TASKS
@@ -204,3 +204,8 @@ def test_a_single_rate_has_scores_but_no_area():
     assert result.debiased["acc2"] == [1.0]
     assert all(np.isnan(area) for area in result.areas(result.final).values())
     assert result.to_json()["auilc"] is None
+
+
+def test_nan_becomes_null_at_any_depth():
+    spread = {"acc2": {"rate_0.0": (0.5, float("nan"))}, "rates": [float("nan"), 1.0]}
+    assert without_nan(spread) == {"acc2": {"rate_0.0": [0.5, None]}, "rates": [None, 1.0]}

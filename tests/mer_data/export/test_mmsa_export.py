@@ -9,7 +9,7 @@ from mer_data.build import build_store
 from mer_data.errors import ExportError, SplitError, StatisticsError
 from mer_data.export.mmsa import export_mmsa
 from mer_data.sources import open_source
-from mer_data.sources.safe_pickle import read_pickle
+from mer_data.sources.joblib_file import read_arrays
 from mer_data.splits import SplitManifest, standard_split
 from mer_data.store import FeatureStore
 
@@ -160,7 +160,7 @@ def test_numpy_1_can_read_the_names(store, tmp_path):
     assert b"numpy._core" not in content
     modules = {arg for _, arg, _ in pickletools.genops(content) if arg in ("numpy.core.multiarray", "numpy")}
     assert modules == {"numpy.core.multiarray", "numpy"}
-    assert read_pickle(tmp_path / "e.pkl")["test"]["audio"].shape == (2, 6, 3)
+    assert read_arrays(tmp_path / "e.pkl")["test"]["audio"].shape == (2, 6, 3)
 
 
 # --- round trips ---
@@ -192,7 +192,7 @@ def test_our_split_becomes_the_folds_of_the_file(store, tmp_path):
 def test_the_real_pickle_comes_back(mosi_folder, mosi_stores, tmp_path):
     store = mosi_stores["pickle"]
     found, _ = export(store, tmp_path, standard(store))
-    original = read_pickle(mosi_folder / "unaligned_50.pkl")
+    original = read_arrays(mosi_folder / "unaligned_50.pkl")
     assert list(found) == list(original)
     for fold, part in original.items():
         assert list(found[fold]) == list(part)

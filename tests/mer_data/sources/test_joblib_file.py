@@ -8,7 +8,7 @@ import zlib
 import joblib
 import numpy as np
 import pytest
-from builders import make_tokenizer_folder, mmsa_folds
+from builders import PICKLED_ARRAYS, make_tokenizer_folder, mmsa_folds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from joblib.numpy_pickle import NumpyArrayWrapper
@@ -20,17 +20,7 @@ from mer_data.sources.joblib_file import read_arrays
 
 COMPRESSIONS = [0, 3, ("zlib", 9), ("gzip", 3), ("bz2", 3), ("xz", 3), ("lzma", 3)]
 CONTENT = {
-    "float32": np.arange(6, dtype=np.float32).reshape(2, 3),
-    "fortran": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
-    "strided": np.arange(8)[::2],
-    "big endian": np.arange(3, dtype=">i4"),
-    "text": np.array(["a", "bcd"]),
-    "bytes": np.array([b"x", b"yz"]),
-    "objects": np.array([["a", None], [1, [2]]], dtype=object),
-    "bool": np.array([True, False]),
-    "empty": np.zeros((0, 3)),
-    "no dimensions": np.array(3.0),
-    "scalar": np.float32(2.5),
+    **PICKLED_ARRAYS,
     "long": np.arange(400_000),
     "plain": ["a", 1, 2.5, None, {"b": (True, b"c")}],
 }

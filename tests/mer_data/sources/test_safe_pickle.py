@@ -7,11 +7,12 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from builders import PICKLED_ARRAYS
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mer_data.errors import SourceError
-from mer_data.sources.safe_pickle import read_pickle
+from mer_data.sources.joblib_file import read_arrays
 
 PLAIN = (dict, list, tuple, set, frozenset, str, bytes, bytearray, bool, int, float, complex, type(None))
 
@@ -33,17 +34,7 @@ class Calls:
 
 
 ARRAYS = {
-    "float32": np.arange(6, dtype=np.float32).reshape(2, 3),
-    "fortran": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
-    "strided": np.arange(8)[::2],
-    "big endian": np.arange(3, dtype=">i4"),
-    "text": np.array(["a", "bcd"]),
-    "bytes": np.array([b"x", b"yz"]),
-    "objects": np.array([["a", None], [1, [2]]], dtype=object),
-    "bool": np.array([True, False]),
-    "empty": np.zeros((0, 3)),
-    "no dimensions": np.array(3.0),
-    "scalar": np.float32(2.5),
+    **PICKLED_ARRAYS,
     "text scalar": np.str_("hey"),
 }
 
@@ -52,7 +43,7 @@ ARRAYS = {
 @pytest.mark.parametrize("name", ARRAYS)
 def test_arrays_come_back(tmp_path, name, protocol):
     value = ARRAYS[name]
-    found = read_pickle(write(tmp_path, pickle.dumps(value, protocol=protocol)))
+    found = read_arrays(write(tmp_path, pickle.dumps(value, protocol=protocol)))
     assert np.shape(found) == value.shape
     assert np.asarray(found).dtype.kind == value.dtype.kind
     assert np.asarray(found).tolist() == value.tolist()
@@ -61,14 +52,14 @@ def test_arrays_come_back(tmp_path, name, protocol):
 @pytest.mark.parametrize("protocol", range(6))
 def test_plain_containers_come_back(tmp_path, protocol):
     value = {"a": [1, 2.5, "x", b"\x00\xff", b"", None, True], "b": ({1, 2}, OrderedDict(k=-1))}
-    assert read_pickle(write(tmp_path, pickle.dumps(value, protocol=protocol))) == value
+    assert read_arrays(write(tmp_path, pickle.dumps(value, protocol=protocol))) == value
 
 
 def test_a_hostile_pickle_is_refused_by_name_and_not_run(tmp_path):
     trace = tmp_path / "trace"
     hostile = {"train": [Calls(os.system, f"touch {trace}")]}
     with pytest.raises(SourceError, match=r"unsafe or damaged pickle \(refused class posix\.system\)"):
-        read_pickle(write(tmp_path, pickle.dumps(hostile)))
+        read_arrays(write(tmp_path, pickle.dumps(hostile)))
     assert not trace.exists()
 
 
@@ -87,20 +78,20 @@ def test_a_hostile_pickle_is_refused_by_name_and_not_run(tmp_path):
 def test_other_functions_are_refused(tmp_path, hostile, protocol):
     function = hostile.call[0].__name__
     with pytest.raises(SourceError, match=rf"refused class .*\.{function}\)"):
-        read_pickle(write(tmp_path, pickle.dumps(hostile, protocol=protocol)))
+        read_arrays(write(tmp_path, pickle.dumps(hostile, protocol=protocol)))
 
 
 def test_other_encodings_are_refused(tmp_path):
     encode = b"\x80\x04\x8c\x07_codecs\x8c\x06encode\x93\x8c\x01a\x8c\x05rot13\x86R."
     with pytest.raises(SourceError, match="refused encoding rot13"):
-        read_pickle(write(tmp_path, encode))
+        read_arrays(write(tmp_path, encode))
 
 
 @pytest.mark.parametrize("name", ["ndarray.tofile", "ndarray.dump", "dtype.__class__"])
 def test_attributes_of_admitted_names_are_refused(tmp_path, name):
     dotted = b"\x80\x04\x8c\x05numpy" + b"\x8c" + bytes([len(name)]) + name.encode() + b"\x93."
     with pytest.raises(SourceError, match=rf"refused class numpy\.{name}"):
-        read_pickle(write(tmp_path, dotted))
+        read_arrays(write(tmp_path, dotted))
 
 
 def object_state(dtype, shape, content):
@@ -131,20 +122,20 @@ def object_state(dtype, shape, content):
 )
 def test_arrays_whose_content_does_not_fit_are_refused(tmp_path, forged):
     with pytest.raises(SourceError, match=r"pickle"):
-        read_pickle(write(tmp_path, pickle.dumps(forged)))
+        read_arrays(write(tmp_path, pickle.dumps(forged)))
 
 
 @pytest.mark.parametrize("kept", [0, 1, 20, 100, -1])
 def test_a_truncated_pickle_is_told(tmp_path, kept):
     content = pickle.dumps({"train": np.arange(100.0)})
     with pytest.raises(SourceError, match=r"damaged pickle .* in .*x\.pkl") as caught:
-        read_pickle(write(tmp_path, content[:kept]))
+        read_arrays(write(tmp_path, content[:kept]))
     assert "\n" not in str(caught.value)
 
 
 def test_an_absent_pickle_is_told(tmp_path):
     with pytest.raises(SourceError, match=r"cannot read the pickle \(No such file or directory\)"):
-        read_pickle(tmp_path / "absent.pkl")
+        read_arrays(tmp_path / "absent.pkl")
 
 
 @contextmanager
@@ -164,7 +155,7 @@ def assert_plain_or_refused(path, content):
     path.write_bytes(content)
     try:
         with limited_memory():
-            found = read_pickle(path)
+            found = read_arrays(path)
     except SourceError as error:
         assert "\n" not in str(error)  # noqa: PT017
         return

@@ -6,9 +6,8 @@ import shutil
 import h5py
 import numpy as np
 import pytest
+from builders import build_sample_stores
 
-from mer_data.build import build_store
-from mer_data.sources import open_source
 from mer_data.sources.sample import SampleSize, write_sample
 from mer_data.splits import standard_split
 from mer_data.statistics.class_statistics import ClassStatistics
@@ -30,10 +29,7 @@ def small_source(tmp_path_factory):
 def small_stores(small_source, tmp_path_factory):
     """The small corpus as stores: {"aligned": path, "unaligned": path}."""
     folder = tmp_path_factory.mktemp("small_stores")
-    paths = {alignment: folder / f"{alignment}.h5" for alignment in ("aligned", "unaligned")}
-    for alignment, path in paths.items():
-        build_store(open_source("sample", small_source), path, alignment=alignment)
-    return paths
+    return build_sample_stores(small_source, folder)
 
 
 @pytest.fixture
