@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from mer_data.errors import WorkspaceError
 
@@ -28,6 +28,8 @@ def home() -> Path:
 class Workspace:
     """The files of one dataset."""
 
+    SOURCE_MANIFEST: ClassVar[str] = "source.yaml"
+
     dataset: str
 
     @property
@@ -39,6 +41,16 @@ class Workspace:
     def raw(self) -> Path:
         """Source files."""
         return self.root / "raw"
+
+    @property
+    def source_manifest(self) -> Path:
+        """Source manifest of a corpus of the user's own."""
+        return self.root / self.SOURCE_MANIFEST
+
+    @property
+    def source_lock(self) -> Path:
+        """Checksums of the source files as they were first met."""
+        return self.root / "sources.lock.json"
 
     def store_path(self, alignment: str) -> Path:
         """Default path of a store."""
@@ -63,6 +75,11 @@ class Workspace:
     def export_path(self, store: Path, split: Path, suffix: str) -> Path:
         """Default path of an export of a store and a split."""
         return self.root / "exports" / f"{store.stem}.{split.stem}{suffix}"
+
+    @property
+    def report_path(self) -> Path:
+        """Default path of the page on the corpus and its splits."""
+        return self.root / "reports" / "corpus.html"
 
     def choose_store(self, alignment: str | None) -> FeatureStore:
         """The store named by ``alignment`` (or a path), else the only one."""

@@ -49,6 +49,24 @@ class DatasetName(click.ParamType):
         return [CompletionItem(name) for name in known_datasets() if name.startswith(incomplete)]
 
 
+class Numbers(click.ParamType):
+    """Numbers with commas between them."""
+
+    name = "numbers"
+
+    def __init__(self, kind: type[int] | type[float]) -> None:
+        self.kind = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """A tuple of numbers."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(self.kind(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a list of numbers with commas between them.", param, ctx)
+
+
 def dataset_option(function: F) -> F:
     """``--dataset NAME``; without it, the only dataset in the workspace."""
     return click.option(

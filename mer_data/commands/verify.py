@@ -10,9 +10,12 @@ from mer_data.commands.shared import json_option, progress_bar
 
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path))
+@click.option(
+    "--make-again", is_flag=True, help="Repeat the search of every split with its parameters and compare."
+)
 @json_option
 @click.pass_context
-def verify(context: click.Context, path: Path, as_json: bool) -> None:
+def verify(context: click.Context, path: Path, make_again: bool, as_json: bool) -> None:
     """Check the files at PATH: every checksum, every utterance, and the digests between files.
 
     PATH is a store, a split manifest, a statistics file, a vocabulary (JSON), the folder of a dataset, or
@@ -22,11 +25,12 @@ def verify(context: click.Context, path: Path, as_json: bool) -> None:
     Examples:
       mer-data verify data
       mer-data verify data/mosi/store/unaligned.h5
+      mer-data verify data/mosi/splits/ood_binary_seed0.json --make-again
     """
     from mer_data.verify import verify as check
 
     with progress_bar("verify") as progress:
-        result = check(path, progress)
+        result = check(path, progress, make_again=make_again)
     if as_json:
         click.echo(json.dumps([finding.to_json() for finding in result.findings], indent=2))
     else:

@@ -1,6 +1,7 @@
-"""Reports: line charts, and pages of text, tables and figures in Markdown and HTML."""
+"""Reports: line charts, matrices, and pages of text, tables and figures in Markdown and HTML."""
 
 from mer_data.reports.figures import line_chart
+from mer_data.reports.matrices import Matrix, matrix_chart
 from mer_data.reports.page import Figure, Report, Section, Table
 
-__all__ = ["Figure", "Report", "Section", "Table", "line_chart"]
+__all__ = ["Figure", "Matrix", "Report", "Section", "Table", "line_chart", "matrix_chart"]

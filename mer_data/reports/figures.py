@@ -18,8 +18,14 @@ if TYPE_CHECKING:
 
 Point = tuple[float, float, float | None]
 """x, mean, and standard deviation where there is one."""
+Band = tuple[float, float, float]
+"""x, low and high."""
 
 PNG_DPI = 150
+_METADATA: dict[str, dict[str, None]] = {
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
 TITLE_CHARACTERS = 72
 LEGEND_CHARACTERS = 80
 """What fits on a line of a chart, where a legend entry needs ten characters beside its name."""
@@ -32,7 +38,8 @@ _DASHES: tuple[tuple[int, tuple[float, ...]], ...] = (
     (0, (1.5, 1.5)),
     (0, (6, 1.5, 1.5, 1.5)),
 )
-MOST_SERIES = len(_COLOURS) * len(_DASHES)
+NUM_COLOURS = len(_COLOURS)
+MOST_SERIES = NUM_COLOURS * len(_DASHES)
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,7 @@ def line_chart(
     title: str,
     path_stem: Path,
     percent: bool = False,
+    bands: Mapping[str, Sequence[Band]] | None = None,
 ) -> list[Path]:
     """Draw a line per series and save it as PNG (150 dpi) and PDF; equal input gives equal bytes.
 
@@ -70,6 +78,7 @@ def line_chart(
         title: what the chart shows.
         path_stem: folder and name of the files, without ending.
         percent: y values are shares in [0, 1], shown in percent.
+        bands: for some of the series an interval around the line, shaded.
 
     Returns:
         The paths of the PNG and the PDF.
@@ -86,12 +95,18 @@ def line_chart(
     for name, points in series.items():
         if not points:
             raise MerDataError(f'series "{name}" of chart "{title}" has no points')
-    figure = _draw(series, x_label=x_label, y_label=y_label, title=title, percent=percent)
-    return [_save(figure, path_stem, kind) for kind in ("png", "pdf")]
+    figure = _draw(series, bands or {}, x_label=x_label, y_label=y_label, title=title, percent=percent)
+    return save_figure(figure, path_stem)
 
 
 def _draw(
-    series: Mapping[str, Sequence[Point]], *, x_label: str, y_label: str, title: str, percent: bool
+    series: Mapping[str, Sequence[Point]],
+    bands: Mapping[str, Sequence[Band]],
+    *,
+    x_label: str,
+    y_label: str,
+    title: str,
+    percent: bool,
 ) -> Figure:
     """The chart, without the global state of pyplot."""
     from matplotlib.figure import Figure
@@ -102,7 +117,11 @@ def _draw(
     figure = Figure(figsize=(6.4, 4.1 + 0.22 * num_legend_rows), layout="constrained")
     axes = figure.add_subplot()
     for index, (name, points) in enumerate(series.items()):
-        _draw_series(axes, name, sorted(points, key=lambda point: point[0]), series_style(index))
+        style = series_style(index)
+        _draw_series(axes, name, sorted(points, key=lambda point: point[0]), style)
+        if name in bands:
+            x, low, high = zip(*sorted(bands[name]), strict=True)
+            axes.fill_between(x, low, high, color=style.colour, alpha=0.14, linewidth=0)
     axes.set(xlabel=x_label, ylabel=y_label)
     axes.set_title(textwrap.fill(title, TITLE_CHARACTERS), loc="left", fontsize="medium")
     axes.grid(axis="y", color="0.88", linewidth=0.8)
@@ -135,13 +154,19 @@ def _draw_series(axes: Axes, name: str, points: Sequence[Point], style: SeriesSt
     )
 
 
-def _save(figure: Figure, path_stem: Path, kind: str) -> Path:
-    """Write one file without dates or program versions in it."""
+def save_figure(figure: Figure, path_stem: Path) -> list[Path]:
+    """Save a chart as PNG (150 dpi) and PDF without dates or program versions in them.
+
+    Returns:
+        The paths of the PNG and the PDF.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     FigureCanvasAgg(figure)
-    target = path_stem.with_name(f"{path_stem.name}.{kind}")
-    metadata = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Creator": None, "Producer": None}}
-    with complete_or_absent(target) as partial:
-        figure.savefig(partial, format=kind, dpi=PNG_DPI, metadata=metadata[kind])
-    return target
+    paths = []
+    for kind, metadata in _METADATA.items():
+        target = path_stem.with_name(f"{path_stem.name}.{kind}")
+        with complete_or_absent(target) as partial:
+            figure.savefig(partial, format=kind, dpi=PNG_DPI, metadata=metadata)
+        paths.append(target)
+    return paths

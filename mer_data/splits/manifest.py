@@ -48,7 +48,7 @@ class SplitManifest:
         utterance_digest: ``utterance_digest`` of the store that it was made from.
         splits: utterance ids of "train", "valid" and "test", sorted.
         dropped: utterances in no fold, with reasons, sorted by id.
-        shift: the measures of ``mer_data.splits.shift.measure_shift``.
+        shift: the measures of ``mer_data.splits.shift.ShiftMeter.measure``.
 
     Raises:
         SplitError: unknown task, kind or fold; a fold without ids (other than in "cross_dataset");

@@ -1,21 +1,38 @@
-"""An out-of-distribution split: a test fold whose words go with other labels than in train and valid."""
+"""An out-of-distribution split: in test, words go with other labels than in train."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from mer_data.errors import SplitError
-from mer_data.splits.annealing import FoldSearch, Progress, stratified_sample
 from mer_data.splits.manifest import SplitManifest
-from mer_data.splits.shift import MIN_COUNT, SMOOTHING, WordTable, measure_shift, words_of
-from mer_data.splits.standard import ids_by_fold, in_standard_folds
+from mer_data.splits.pool import Pool, make_pool
+from mer_data.splits.search import DivergenceTable, Progress, SwapSearch
+from mer_data.splits.settings import RepartitionSettings
+from mer_data.splits.shift import ShiftMeter
+from mer_data.splits.sides import (
+    Start,
+    random_units,
+    rest_limits,
+    share_deviation,
+    share_limits,
+    stratified_sample,
+    utterance_start,
+    video_start,
+)
+from mer_data.splits.standard import ids_by_fold
 from mer_data.tasks import Task
 from mer_data.utterances import FOLDS
 
-SMALLEST_FOLD = 3
-STEPS_PER_UTTERANCE = 40
-EXCESS_BITS = 0.025
+GENERATOR = "repartition"
+_VALID_STREAM = 2**31
+"""Second part of the seed for the choice of validation; the restarts count from 0."""
 
 
 def repartition(
@@ -24,120 +41,174 @@ def repartition(
     dataset: str,
     utterance_digest: str,
     task: Task,
-    seed: int,
-    min_count: int = MIN_COUNT,
-    smoothing: float = SMOOTHING,
-    label_tolerance: float = 0.02,
-    steps: int | None = None,
-    excess_bits: float | None = EXCESS_BITS,
+    settings: RepartitionSettings,
+    severities: Sequence[float] | None = None,
     progress: Progress | None = None,
-) -> SplitManifest:
-    """Search for a test fold with a large word-to-label divergence (method section 1, OOD).
+) -> list[SplitManifest]:
+    """Search for sides with a large word-to-label divergence (method section 1, OOD), one split a severity.
 
-    The pool is all utterances of a standard fold, and the folds keep the standard sizes. Annealing
-    (``mer_data.splits.annealing``) chooses test; class shares and sentence lengths there stay those of the
-    pool, so that the words alone shift. The rest is divided into train and valid at random, stratified by
-    class. Videos are not kept together: a speaker can be in test and in train, and the overlap is reported.
+    Annealing (``mer_data.splits.search``) moves utterances, or whole videos, between the sides; class shares
+    and sentence lengths stay those of the pool, so that the words alone shift. All severities are states
+    that one search came through: they have equal sizes, and the divergence rises strictly.
 
     Args:
         utterances: the frame of a store (``mer_data.utterances.UTTERANCE_COLUMNS``).
         dataset: name of the corpus.
         utterance_digest: the store's digest.
-        task: gives the classes; one split per task.
-        seed: of the start, the proposals and the division of the rest; the same seed gives the same bytes.
-        min_count: utterances that a word must occur in to be measured.
-        smoothing: see ``mer_data.splits.shift.weighted_divergences``.
-        label_tolerance: greatest absolute difference between a class share in test and in the pool, though
-            never less than one utterance.
-        steps: proposals; 40 per utterance of the pool if not given.
-        excess_bits: stop as soon as the divergence is this far above that of the random fold that the search
-            starts from; None goes on to the largest that it finds. The largest is adversarial (a model of
-            words alone falls far below chance there), so the default is a milder shift.
+        task: gives the classes; a split is made for one task.
+        settings: the parameters, which the manifests record.
+        severities: several levels in [0, 1]; None takes the one of the settings.
         progress: called with the proposals done and all proposals, about a hundred times.
 
     Raises:
-        SplitError: an impossible parameter, a fold of fewer than three utterances, a class that no utterance
-            has, or no word that is frequent enough.
+        SplitError: sizes or a tolerance that cannot be met, folds of fewer than three utterances, a class
+            that no utterance has, no word that is frequent enough, no swap that changes the divergence, or
+            severities too close to each other for this corpus.
     """
-    _check_parameters(seed, min_count, smoothing, label_tolerance, excess_bits, steps)
-    pool, dropped = in_standard_folds(utterances)
-    sizes = {fold: int((pool["fold"] == fold).sum()) for fold in FOLDS}
-    classes = task.class_of(pool["label"].to_numpy())
-    table = WordTable.build([words_of(text) for text in pool["text"]], classes, task.num_classes, min_count)
-    _check_pool(table, sizes, task, min_count)
-
-    if steps is None:
-        steps = STEPS_PER_UTTERANCE * len(pool)
-    rng = np.random.default_rng(seed)
-    slack = max(label_tolerance * sizes["test"], 1.0)
-    search = FoldSearch(table, sizes["test"], smoothing=smoothing, slack=slack, rng=rng)
-    search.run(steps, excess_bits=excess_bits, progress=progress)
-    folds = np.where(search.in_test, "test", "train")
-    rest = np.flatnonzero(folds == "train")
-    folds[rest[stratified_sample(classes[rest], sizes["valid"], rng)]] = "valid"
-    parameters = {
-        "seed": seed,
-        "min_count": min_count,
-        "smoothing": smoothing,
-        "label_tolerance": label_tolerance,
-        "steps": steps,
-        "excess_bits": excess_bits,
-    }
-    return SplitManifest(
-        dataset=dataset,
-        task=task.name,
-        kind="ood",
-        generator={"name": "repartition", **parameters},
-        utterance_digest=utterance_digest,
-        splits=ids_by_fold(pool, folds),
-        dropped=dropped,
-        shift=measure_shift(pool, folds, task, min_count=min_count, smoothing=smoothing),
-    )
-
-
-def _check_parameters(
-    seed: int,
-    min_count: int,
-    smoothing: float,
-    label_tolerance: float,
-    excess_bits: float | None,
-    steps: int | None,
-) -> None:
-    """Refuse parameters outside their range."""
-    if seed < 0:
-        raise SplitError("negative seed", found=seed, expected="0 or more")
-    if min_count < 1:
-        raise SplitError("min_count is too small", found=min_count, expected="1 or more")
-    if not 0 <= smoothing < np.inf:
-        raise SplitError("impossible smoothing", found=smoothing, expected="0 or more")
-    if not 0 <= label_tolerance <= 1:
-        raise SplitError("label_tolerance is no share", found=label_tolerance, expected="0 to 1")
-    if excess_bits is not None and not excess_bits >= 0:
-        raise SplitError("negative excess_bits", found=excess_bits, expected="0 or more")
-    if steps is not None and steps < 0:
-        raise SplitError("negative number of steps", found=steps, expected="0 or more")
-
-
-def _check_pool(table: WordTable, sizes: dict[str, int], task: Task, min_count: int) -> None:
-    """Refuse a pool in which no shift can be made or measured."""
-    for fold, size in sizes.items():
-        if size < SMALLEST_FOLD:
-            raise SplitError(
-                f'standard fold "{fold}" is too small to repartition',
-                found=f"{size} utterances",
-                expected=f"at least {SMALLEST_FOLD}",
-                do="Build the store from more of the corpus",
+    levels = [settings.severity_of(task)] if severities is None else list(severities)
+    for level in levels:
+        replace(settings, severity=level)  # refuses an impossible one before the search
+    pool = make_pool(utterances, task, settings)
+    course = _strongest(pool, settings, progress)
+    meter = ShiftMeter(pool.frame, task, min_count=settings.min_count, smoothing=settings.smoothing)
+    manifests = []
+    for level, swaps in zip(levels, _swaps_at(course, levels), strict=True):
+        folds = _folds(pool, course.search.state(swaps)[course.unit_of], settings)
+        _check_folds(pool, folds, settings)
+        manifests.append(
+            SplitManifest(
+                dataset=dataset,
+                task=task.name,
+                kind="ood",
+                generator={"name": GENERATOR, **settings.recorded(level)},
+                utterance_digest=utterance_digest,
+                splits=ids_by_fold(pool.frame, folds),
+                dropped=pool.dropped,
+                shift=meter.measure(folds, valid_with="train" if settings.keep_valid == "iid" else "test"),
             )
-    absent = [name for name, share in zip(task.classes, table.prior, strict=True) if share == 0]
-    if absent:
-        raise SplitError(
-            f'a class of the task "{task.name}" has no utterance',
-            found=f"none of class {', '.join(absent)}",
-            do="Choose another task, or build the store from more of the corpus",
         )
-    if not table.words:
+    return manifests
+
+
+def regenerate(manifest: SplitManifest, utterances: pd.DataFrame, task: Task) -> SplitManifest:
+    """The split that the recorded parameters give; equal to ``manifest`` where nothing was changed by hand.
+
+    Raises:
+        SplitError: it was not made by ``repartition``, or a recorded parameter is unknown or impossible.
+    """
+    recorded = dict(manifest.generator)
+    if recorded.pop("name", None) != GENERATOR:
         raise SplitError(
-            "no word is frequent enough to measure a shift",
-            found=f"none in {min_count} utterances or more",
-            do="Lower min_count, or build the store from more of the corpus",
+            "the split was not made by repartition",
+            found=repr(manifest.generator.get("name")),
+            expected=GENERATOR,
+        )
+    try:
+        if recorded.get("sizes") is not None:
+            recorded["sizes"] = tuple(recorded["sizes"])
+        settings = RepartitionSettings(**recorded)
+    except TypeError as error:
+        raise SplitError("the split records parameters of another version", found=error) from error
+    (again,) = repartition(
+        utterances,
+        dataset=manifest.dataset,
+        utterance_digest=manifest.utterance_digest,
+        task=task,
+        settings=settings,
+    )
+    return again
+
+
+@dataclass(frozen=True)
+class _Course:
+    """The search that came furthest: its shifted side (U,) at any of its steps."""
+
+    search: SwapSearch
+    unit_of: NDArray[np.int64]
+
+
+def _strongest(pool: Pool, settings: RepartitionSettings, progress: Progress | None) -> _Course:
+    """Search from several starts; the first of the best is kept."""
+    unit_of = pool.units(settings.group_by)
+    table = DivergenceTable(pool.table, unit_of, int(unit_of.max()) + 1, settings.smoothing)
+
+    def search(restart: int) -> SwapSearch:
+        rng = np.random.default_rng([settings.seed, restart])
+        start = _start(pool, unit_of, settings, rng)
+        course = SwapSearch(table, start.shifted, kinds=start.kinds, limits=start.limits, rng=rng)
+        steps = settings.steps_per_utterance * len(pool.frame)
+        course.run(steps, _part_of(progress, restart, settings.restarts))
+        return course
+
+    best = max(map(search, range(settings.restarts)), key=lambda course: int(course.totals.max()))
+    return _Course(best, unit_of)
+
+
+def _start(
+    pool: Pool, unit_of: NDArray[np.int64], settings: RepartitionSettings, rng: np.random.Generator
+) -> Start:
+    if settings.group_by == "video":
+        return video_start(pool.table, unit_of, pool.num_shifted, settings.label_tolerance, rng)
+    return utterance_start(pool.table, pool.num_shifted, rng)
+
+
+def _part_of(progress: Progress | None, part: int, parts: int) -> Progress | None:
+    """Progress of one of several equal parts."""
+    if progress is None:
+        return None
+    return lambda done, total: progress(part * total + done, parts * total)
+
+
+def _swaps_at(course: _Course, severities: Sequence[float]) -> list[int]:
+    """After how many swaps the search first reached each part of its way up."""
+    gained = course.search.totals - course.search.totals[0]
+    if not gained.any() and max(severities) > 0:
+        raise SplitError(
+            "no swap changes the divergence",
+            found=f"severity {max(severities):g} asked for",
+            do="Take severity 0, lower --min-count, or build the store from more of the corpus",
+        )
+    swaps = [int(np.argmax(gained >= severity * int(gained.max()))) for severity in severities]
+    for one, other in combinations(range(len(swaps)), 2):
+        if swaps[one] == swaps[other]:
+            raise SplitError(
+                "two severities are the same split: one swap leads past both",
+                found=f"{severities[one]} and {severities[other]}",
+                do="Leave one of them out, or build the store from more of the corpus",
+            )
+    return swaps
+
+
+def _folds(pool: Pool, shifted: NDArray[np.bool_], settings: RepartitionSettings) -> NDArray[np.str_]:
+    """The fold of every utterance (N,): validation is a random part of its side, with its class shares."""
+    side, other = ("train", "test") if settings.keep_valid == "iid" else ("test", "train")
+    rows = np.flatnonzero(shifted == (side == "test"))
+    folds = np.where(shifted == (side == "test"), side, other).astype("<U5")
+    rng = np.random.default_rng([settings.seed, _VALID_STREAM])
+    size = pool.sizes["valid"]
+    if settings.group_by == "utterance":
+        chosen = stratified_sample(pool.table.classes[rows], size, rng)
+    else:
+        _, units = np.unique(pool.units("video")[rows], return_inverse=True)
+        classes, tolerance = pool.table.classes[rows], settings.label_tolerance
+        limits = share_limits(units, [(classes, tolerance)], size, 1.0)
+        if side == "test":
+            limits = limits.together_with(rest_limits(units, classes, pool.table.prior, tolerance))
+        chosen = random_units(limits, np.bincount(units), size, rng)[units]
+    folds[rows[chosen]] = "valid"
+    return folds
+
+
+def _check_folds(pool: Pool, folds: NDArray[np.str_], settings: RepartitionSettings) -> None:
+    """Refuse an empty fold, and a test fold whose class shares are too far from the pool's."""
+    for fold in FOLDS:
+        if not (folds == fold).any():
+            raise SplitError(f'no whole video fits in fold "{fold}"', do="Give larger --sizes to it")
+    deviation = share_deviation(pool.table.classes, folds == "test")
+    if deviation > settings.label_tolerance + 1e-9:  # shares that are equal may differ by rounding
+        raise SplitError(
+            "the label tolerance cannot be met",
+            found=f"class shares in test within {deviation:.4f} of the corpus's",
+            expected=f"within {settings.label_tolerance}",
+            do=f"Raise --label-tolerance to {np.ceil(deviation * 1000) / 1000:.3f} or more",
         )

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 
 from mer_data.errors import SplitError
+from mer_data.splits.divergence import MIN_COUNT, SMOOTHING
 from mer_data.splits.manifest import SplitManifest
-from mer_data.splits.shift import MIN_COUNT, SMOOTHING, measure_shift
+from mer_data.splits.shift import ShiftMeter
 from mer_data.tasks import TASKS
 from mer_data.utterances import FOLDS, NO_FOLD, Drop
 
@@ -29,6 +30,7 @@ def standard_split(utterances: pd.DataFrame, *, dataset: str, utterance_digest: 
     """
     pool, dropped = in_standard_folds(utterances)
     folds = pool["fold"].to_numpy(dtype=str)
+    meter = ShiftMeter(pool, TASKS["binary"], min_count=MIN_COUNT, smoothing=SMOOTHING)
     return SplitManifest(
         dataset=dataset,
         task="any",
@@ -37,7 +39,7 @@ def standard_split(utterances: pd.DataFrame, *, dataset: str, utterance_digest: 
         utterance_digest=utterance_digest,
         splits=ids_by_fold(pool, folds),
         dropped=dropped,
-        shift=measure_shift(pool, folds, TASKS["binary"], min_count=MIN_COUNT, smoothing=SMOOTHING),
+        shift=meter.measure(folds),
     )
 
 

@@ -3,93 +3,138 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from mer_data.splits.shift import words_of
+from mer_data.splits.words import words_of
 from mer_data.verify.findings import Findings
 from mer_data.verify.reading import StoreContent
 
 MIN_SHARED_WORDS = 3
+_PLACE = ["video", "token", "start_s", "end_s"]
+
+
+@dataclass(frozen=True)
+class MixedSentences:
+    """What was found among N utterances; numbers are their rows.
+
+    Attributes:
+        mixed: rows that have a word of another utterance: the same word at the same time.
+        examples: some of those words.
+        twins: rows whose segment, with all its words, was published twice.
+        suspects: rows without word times of which one begins with the last words of the one before.
+        num_timed: utterances with word times; the others can be told by their texts alone.
+    """
+
+    mixed: tuple[int, ...]
+    examples: tuple[str, ...]
+    twins: tuple[int, ...]
+    suspects: tuple[int, ...]
+    num_timed: int
+
+
+def find_mixed(
+    utterances: pd.DataFrame, owners: NDArray[np.int64], tokens: list[str], times: NDArray[np.float64]
+) -> MixedSentences:
+    """Look for words in two utterances; where there are no times, for sentences that run into each other.
+
+    Args:
+        utterances: N rows with the columns ``video_id``, ``segment``, ``start_s``, ``end_s`` and ``text``.
+        owners: row of the utterance of every word (M,).
+        tokens: the words (M).
+        times: start and end of every word in seconds (M, 2), NaN where unknown.
+    """
+    words = pd.DataFrame(
+        {
+            "utterance": owners,
+            "token": [token.lower() for token in tokens],
+            "start_s": times[:, 0],
+            "end_s": times[:, 1],
+            "video": utterances["video_id"].to_numpy(dtype=object)[owners],
+        }
+    ).dropna(subset=["start_s", "end_s"])
+    once_each = words.drop_duplicates([*_PLACE, "utterance"])
+    shared = once_each[once_each.duplicated(_PLACE, keep=False)]
+    twins = _twins(words[words["utterance"].isin(set(shared["utterance"]))], utterances)
+    odd = shared[~shared["utterance"].isin(twins)]
+    beside = shared.merge(odd[_PLACE].drop_duplicates(), on=_PLACE)["utterance"]
+    timed = set(words["utterance"].tolist())
+    return MixedSentences(
+        mixed=tuple(sorted(set(beside.tolist()))),
+        examples=tuple(odd["token"].drop_duplicates().head(3)),
+        twins=tuple(sorted(twins)),
+        suspects=_running_on(utterances.reset_index(drop=True), timed),
+        num_timed=len(timed),
+    )
 
 
 def check_mixed_sentences(content: StoreContent, findings: Findings) -> None:
     """With word times, no word is in two utterances; without, no sentence begins as the one before ends."""
-    if not content.has("utterances/video_id", "words/token", "words/times", "words/offsets"):
+    columns = {
+        "video_id": "strings",
+        "text": "strings",
+        "segment": "arrays",
+        "start_s": "arrays",
+        "end_s": "arrays",
+    }
+    names = [f"utterances/{column}" for column in columns]
+    if not content.has(*names, "words/token", "words/times", "words/offsets"):
         return
-    times = content.arrays["words/times"]
-    words = pd.DataFrame(
+    utterances = pd.DataFrame(
         {
-            "utterance": content.owners("words"),
-            "token": [token.lower() for token in content.strings("words/token")],
-            "start_s": times[:, 0],
-            "end_s": times[:, 1],
+            column: content.strings(name) if kind == "strings" else content.arrays[name]
+            for (column, kind), name in zip(columns.items(), names, strict=True)
         }
     )
-    words["video"] = np.array(content.strings("utterances/video_id"), dtype=object)[words["utterance"]]
-    timed = words.dropna()
-    _check_timed(timed, content, findings)
-    _check_untimed(set(timed["utterance"]), content, findings)
-
-
-def _check_timed(words: pd.DataFrame, content: StoreContent, findings: Findings) -> None:
-    """The same word at the same time belongs to one utterance, unless a whole segment was published twice."""
-    place = ["video", "token", "start_s", "end_s"]
-    once_each = words.drop_duplicates([*place, "utterance"])
-    shared = once_each[once_each.duplicated(place, keep=False)]
-    twins = _twins(words[words["utterance"].isin(set(shared["utterance"]))], place, content)
-    mixed = shared[~shared["utterance"].isin(twins)]
-    if len(mixed):
-        beside = shared.merge(mixed[place].drop_duplicates(), on=place)["utterance"]
-        examples = ", ".join(repr(token) for token in mixed["token"].drop_duplicates().head(3))
+    found = find_mixed(
+        utterances, content.owners("words"), content.strings("words/token"), content.arrays["words/times"]
+    )
+    if found.mixed:
+        words = ", ".join(map(repr, found.examples))
         findings.error(
             "mixed-words",
-            f"the same word at the same time in several utterances: {examples}",
-            content.names(beside.to_numpy()),
+            f"the same word at the same time in several utterances: {words}",
+            content.names(found.mixed),
         )
-    if twins:
+    if found.twins:
         findings.warning(
             "same-segment-twice",
             "utterances with the same words at the same times: one segment, published twice",
-            content.names(sorted(twins)),
+            content.names(found.twins),
+        )
+    if found.suspects:
+        findings.warning(
+            "possible-mixed-sentence",
+            f"neighbours of which one begins with the last words ({MIN_SHARED_WORDS} or more) of the other",
+            content.names(found.suspects),
         )
 
 
-def _twins(words: pd.DataFrame, place: list[str], content: StoreContent) -> set[int]:
+def _twins(words: pd.DataFrame, utterances: pd.DataFrame) -> set[int]:
     """Utterances that share their interval and all their words with another: a segment published twice."""
-    if not content.has("utterances/start_s", "utterances/end_s"):
-        return set()
-    starts, ends = (content.arrays[f"utterances/{name}"].tolist() for name in ("start_s", "end_s"))
+    starts, ends = utterances["start_s"].tolist(), utterances["end_s"].tolist()
     wholes: defaultdict[int, list[tuple[object, ...]]] = defaultdict(list)
-    for row, *word in words[["utterance", *place]].itertuples(index=False, name=None):
+    for row, *word in words[["utterance", *_PLACE]].itertuples(index=False, name=None):
         wholes[row].append(tuple(word))
     keys = {row: (starts[row], ends[row], *whole) for row, whole in wholes.items()}
     how_often = Counter(keys.values())
     return {row for row, key in keys.items() if how_often[key] > 1}
 
 
-def _check_untimed(timed: set[int], content: StoreContent, findings: Findings) -> None:
-    """Without word times only the texts can tell: one begins with the last words of the one before it."""
-    if not content.has("utterances/text", "utterances/segment"):
-        return
-    frame = pd.DataFrame(
-        {"video": content.strings("utterances/video_id"), "segment": content.arrays["utterances/segment"]}
-    )
-    texts = content.strings("utterances/text")
+def _running_on(utterances: pd.DataFrame, timed: set[int]) -> tuple[int, ...]:
+    """Rows without word times that begin with the last words of the one before, and the ones before."""
+    texts = utterances["text"].tolist()
     suspects: list[int] = []
-    untimed = frame[~frame.index.isin(timed)].sort_values("segment", kind="stable")
-    for _, group in untimed.groupby("video"):
+    untimed = utterances[~utterances.index.isin(timed)].sort_values("segment", kind="stable")
+    for _, group in untimed.groupby("video_id"):
         for before, after in pairwise(group.index.tolist()):
             if _num_shared(words_of(texts[before]), words_of(texts[after])) >= MIN_SHARED_WORDS:
                 suspects += [before, after]
-    if suspects:
-        findings.warning(
-            "possible-mixed-sentence",
-            f"neighbours of which one begins with the last words ({MIN_SHARED_WORDS} or more) of the other",
-            content.names(suspects),
-        )
+    return tuple(dict.fromkeys(suspects))
 
 
 def _num_shared(before: list[str], after: list[str]) -> int:

@@ -46,12 +46,13 @@ class Verification:
         return [*lines, f"{checked}: {counts}."]
 
 
-def verify(path: Path, progress: Progress | None = None) -> Verification:
+def verify(path: Path, progress: Progress | None = None, *, make_again: bool = False) -> Verification:
     """Check a store, a split manifest, a statistics file, a vocabulary, or every one of them in a folder.
 
     Args:
         path: a file, the folder of a dataset, or the workspace.
         progress: called with the bytes of the files done and in total.
+        make_again: repeat the search of every split with its recorded parameters and compare.
 
     Raises:
         WorkspaceError: nothing at ``path`` that we know.
@@ -65,7 +66,7 @@ def verify(path: Path, progress: Progress | None = None) -> Verification:
         beside = surroundings(pairs[0][0])
         try:
             for artefact, size in pairs:
-                found = _verify_one(artefact, beside, _share(progress, done, size, total))
+                found = _verify_one(artefact, beside, _share(progress, done, size, total), make_again)
                 findings += sorted(found, key=lambda finding: LEVELS.index(finding.level))
                 done += size
                 if progress is not None:
@@ -84,11 +85,13 @@ def _share(progress: Progress | None, before: int, size: int, total: int) -> Pro
     return lambda done, of: progress(before + size * done // max(1, of), total)
 
 
-def _verify_one(artefact: Artefact, beside: Surroundings, progress: Progress | None) -> Sequence[Finding]:
+def _verify_one(
+    artefact: Artefact, beside: Surroundings, progress: Progress | None, make_again: bool
+) -> Sequence[Finding]:
     if artefact.kind == "store":
         return verify_store(artefact.path, progress)
     if artefact.kind == "split":
-        return verify_split(artefact.path, beside.stores)
+        return verify_split(artefact.path, beside.stores, make_again=make_again)
     if artefact.kind == "statistics":
         return verify_statistics(artefact.path, beside.stores, beside.splits)
     return verify_vocabulary(artefact.path, beside.stores, beside.splits)

@@ -12,22 +12,26 @@ import numpy as np
 import pandas as pd
 
 from mer_data.splits import SplitManifest
-from mer_data.splits.shift import measure_shift, words_of
+from mer_data.splits.repartition import GENERATOR, regenerate
+from mer_data.splits.shift import ShiftMeter
 from mer_data.store import FeatureStore
 from mer_data.tasks import TASKS, Task, get_task
-from mer_data.utterances import FOLDS
+from mer_data.utterances import FOLDS, WORD_DTYPE
 from mer_data.verify.findings import DAMAGE, Finding, Findings, one_line
+from mer_data.verify.mixed import find_mixed
 
-MIN_DUPLICATE_WORDS = 4
+NUM_NAMED_WORDS = 8
 _ROUNDING = 2e-6  # manifests keep six decimals
+_PROBE_ROUNDING = 5e-3  # a solver on another machine may turn an utterance or two
 
 
-def verify_split(path: Path, stores: Sequence[FeatureStore]) -> list[Finding]:
+def verify_split(path: Path, stores: Sequence[FeatureStore], *, make_again: bool = False) -> list[Finding]:
     """Every check on one split manifest.
 
     Args:
         path: the JSON file.
         stores: the stores of its dataset that are at hand.
+        make_again: repeat the search with the recorded parameters and compare.
     """
     findings = Findings(path)
     twice = _ids_in_two_places(path)
@@ -51,7 +55,10 @@ def verify_split(path: Path, stores: Sequence[FeatureStore]) -> list[Finding]:
         folded = _with_folds(manifest, utterances)
         _note_sizes(manifest, folded, findings)
         _check_shift(manifest, folded, findings)
-        _note_overlap(folded, findings)
+        _check_speakers(manifest, folded, findings)
+        _check_mixed(folded, store, findings)
+        if make_again:
+            _check_generator(manifest, utterances, findings)
     return findings.found
 
 
@@ -137,49 +144,149 @@ def _check_shift(manifest: SplitManifest, folded: pd.DataFrame, findings: Findin
     if manifest.kind == "cross_dataset" or not {"task", "min_count", "smoothing"} <= set(stated):
         return
     try:
-        measured = measure_shift(
+        meter = ShiftMeter(
             folded,
-            folded["in_fold"].to_numpy(dtype=str),
             TASKS[stated["task"]],
             min_count=int(stated["min_count"]),
             smoothing=float(stated["smoothing"]),
         )
+        measured = meter.measure(
+            folded["in_fold"].to_numpy(dtype=str), valid_with=str(stated.get("valid_with", "train"))
+        )
     except DAMAGE as error:
         findings.warning("shift", f"the stated shift cannot be measured again ({one_line(error)})")
         return
-    different = [key for key, value in stated.items() if not _equal(value, measured.get(key))]
+    different = [
+        key
+        for key in sorted({*stated, *measured})
+        if not _equal(
+            stated.get(key), measured.get(key), _PROBE_ROUNDING if key == "text_probe" else _ROUNDING
+        )
+    ]
     if different:
         findings.warning("shift", f"the stated shift is not the measured one: {', '.join(different)}")
+    _note_shift(measured, findings)
 
 
-def _equal(stated: Any, measured: Any) -> bool:
+def _equal(stated: Any, measured: Any, rounding: float) -> bool:
     """Equality of JSON values, numbers up to their rounding."""
     if isinstance(stated, dict) and isinstance(measured, dict):
-        return stated.keys() == measured.keys() and all(_equal(stated[k], measured[k]) for k in stated)
+        return stated.keys() == measured.keys() and all(
+            _equal(stated[key], measured[key], rounding) for key in stated
+        )
     if isinstance(stated, list) and isinstance(measured, list):
-        return len(stated) == len(measured) and all(map(_equal, stated, measured))
+        return len(stated) == len(measured) and all(
+            _equal(one, other, rounding) for one, other in zip(stated, measured, strict=True)
+        )
     if isinstance(stated, float) and isinstance(measured, (int, float)):
-        return abs(stated - measured) <= _ROUNDING
+        return abs(stated - measured) <= rounding
     return bool(stated == measured)
 
 
-def _note_overlap(folded: pd.DataFrame, findings: Findings) -> None:
-    """Speakers and texts that test shares with training or validation."""
+def _note_shift(shift: dict[str, Any], findings: Findings) -> None:
+    """The shift in words: divergence, vocabulary, probe, words that moved, near-duplicates."""
+    bits, probe, vocabulary = shift["word_label_divergence_bits"], shift["text_probe"], shift["vocabulary"]
+    findings.note("divergence", _beside(bits, "this_split", "{:.4f} bits"))
+    findings.note(
+        "text-probe",
+        f"{probe['metric']} of a bag of words: {_beside(probe, 'test', '{:.1%}')},"
+        f" cross-validated on train {_value(probe['cross_validated_on_train'], '{:.1%}')}",
+    )
+    findings.note(
+        "vocabulary",
+        f"{_value(vocabulary['test_vocabulary_in_train'], '{:.1%}')} of the words of test are in train,"
+        f" {_value(vocabulary['test_oov_rate'], '{:.1%}')} of its running words are not",
+    )
+    if shift["top_words"]:
+        moved = ", ".join(entry["word"] for entry in shift["top_words"][:NUM_NAMED_WORDS])
+        findings.note("words-moved", f"words whose labels differ most between the sides: {moved}")
+    if shift["near_duplicates"]["ids"]:
+        findings.warning(
+            "near-duplicates",
+            "test utterances whose words are nearly those of one in training or validation",
+            shift["near_duplicates"]["ids"],
+        )
+
+
+def _beside(values: dict[str, Any], name: str, form: str) -> str:
+    """A value with those of the standard folds and of random splits."""
+    return (
+        f"{_value(values[name], form)} (standard folds {_value(values['standard_folds'], form)},"
+        f" random {_value(values['random_mean'], form)})"
+    )
+
+
+def _value(value: float | None, form: str) -> str:
+    return "undefined" if value is None else form.format(value)
+
+
+def _check_speakers(manifest: SplitManifest, folded: pd.DataFrame, findings: Findings) -> None:
+    """Videos (speakers) that test shares with training or validation; by whole videos, any two folds."""
+    made_by = manifest.generator.get("made_by")  # of a published split that was applied to a store
+    if any(isinstance(by, dict) and by.get("group_by") == "video" for by in (manifest.generator, made_by)):
+        divided = folded.groupby("video_id")["in_fold"].transform("nunique") > 1
+        if divided.any():
+            findings.error(
+                "speaker-leak",
+                f"{folded.loc[divided, 'video_id'].nunique()} videos are in several folds, though the split"
+                " was made by whole videos",
+                folded.loc[divided, "id"].tolist(),
+            )
+            return
     in_test = (folded["in_fold"] == "test").to_numpy()
     of_test = set(folded.loc[in_test, "video_id"])
-    shared = of_test & set(folded.loc[~in_test, "video_id"])
-    if shared:
-        findings.note(
-            "speaker-overlap",
-            f"{len(shared)} of {len(of_test)} test videos are in training or validation too",
-        )
-    words = [words_of(text) for text in folded["text"]]
-    texts = np.array(
-        [" ".join(row) if len(row) >= MIN_DUPLICATE_WORDS else "" for row in words], dtype=object
+    shared = sorted(of_test & set(folded.loc[~in_test, "video_id"]))
+    if not shared:
+        findings.note("speakers", f"none of the {len(of_test)} test videos is in training or validation")
+        return
+    findings.warning(
+        "speaker-overlap",
+        f"{len(shared)} of {len(of_test)} test videos are in training or validation too",
+        folded.loc[in_test & folded["video_id"].isin(shared).to_numpy(), "id"].tolist(),
     )
-    known = set(texts[~in_test]) - {""}
-    again = [
-        name for name, text in zip(folded.loc[in_test, "id"], texts[in_test], strict=True) if text in known
-    ]
-    if again:
-        findings.note("near-duplicates", "test utterances whose text is in training or validation too", again)
+
+
+def _check_mixed(folded: pd.DataFrame, store: FeatureStore, findings: Findings) -> None:
+    """No utterance of the split has words of another one."""
+    row_of = {name: row for row, name in enumerate(store.utterances["id"])}
+    try:
+        words = [store.words(row_of[name]) for name in folded["id"]]
+    except DAMAGE as error:
+        findings.error("mixed-sentences", f"the words of {store.path} cannot be read ({one_line(error)})")
+        return
+    owners = np.repeat(np.arange(len(words)), [len(row) for row in words])
+    every = np.concatenate(words) if words else np.empty(0, WORD_DTYPE)
+    times = np.stack([every["start_s"], every["end_s"]], axis=1)
+    found = find_mixed(folded, owners, every["token"].tolist(), times)
+    ids = folded["id"].to_numpy(dtype=object)
+    checked = f"{found.num_timed} utterances by word times, {len(folded) - found.num_timed} by their texts"
+    if found.mixed:
+        findings.error(
+            "mixed-sentences", "utterances that have a word of another one", list(ids[list(found.mixed)])
+        )
+    elif found.suspects:
+        findings.warning(
+            "mixed-sentences",
+            "utterances without word times that begin as the one before ends",
+            list(ids[list(found.suspects)]),
+        )
+    else:
+        findings.note("mixed-sentences", f"none ({checked})")
+
+
+def _check_generator(manifest: SplitManifest, utterances: pd.DataFrame, findings: Findings) -> None:
+    """The recorded parameters give the same split again, to the byte."""
+    if manifest.generator.get("name") != GENERATOR:
+        findings.note("make-again", f"not made by a search but by {manifest.generator.get('name')!r}")
+        return
+    try:
+        again = regenerate(manifest, utterances, task_of(manifest))
+    except DAMAGE as error:
+        findings.error("make-again", f"cannot be made again ({one_line(error)})")
+        return
+    if again.digest == manifest.digest:
+        findings.note("make-again", "its recorded parameters give the identical manifest")
+    elif again.splits == manifest.splits:
+        findings.warning("make-again", "its recorded parameters give the same folds with another report")
+    else:
+        findings.error("make-again", "its recorded parameters give another split")

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from mer_data.commands import main
+from mer_data.workspace import Workspace
 
 
 @pytest.fixture
@@ -54,9 +55,23 @@ def test_the_whole_way_leaves_a_sound_workspace(invoke, sample_folder, workspace
     for alignment in ("unaligned", "aligned"):
         invoke("build", "--dataset", "sample", "--source", sample_folder, "--alignment", alignment)
     invoke("standard-split")
-    invoke("repartition", "--min-count", 3)
+    invoke("repartition", "--min-count", 3, "--label-tolerance", 0.1)
     invoke("counterfactual-vocab", "--alignment", "aligned", "--split", "standard")
     assert "5 files checked: 0 errors" in invoke("verify", workspace_home)
+
+
+def test_make_again_repeats_every_search(invoke, put_store):
+    put_store()
+    invoke("repartition", "--min-count", 3, "--label-tolerance", 0.1)
+    path = Workspace("sample").split_path("ood_binary_seed0")
+    assert "make-again" not in invoke("verify", path)
+    assert "its recorded parameters give the identical manifest" in invoke("verify", path, "--make-again")
+    value = json.loads(path.read_text())
+    value["generator"]["seed"] = 1
+    path.write_text(json.dumps(value))
+    result = verify(path, "--make-again")
+    assert result.exit_code == 1
+    assert "its recorded parameters give another split" in result.stdout
 
 
 def test_an_unknown_path_is_one_line(refuse, tmp_path):

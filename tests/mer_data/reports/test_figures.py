@@ -62,9 +62,29 @@ def test_colours_differ_in_the_drawn_grey_image(tmp_path):
     assert np.diff(values).min() > 0.05
 
 
+def test_a_band_shades_around_its_line_only(tmp_path):
+    flat = {"a": [(0.0, 0.5, None), (1.0, 0.5, None)], "b": [(0.0, 0.0, None), (1.0, 1.0, None)]}
+    images = [
+        matplotlib.image.imread(line_chart(flat, **TEXTS, path_stem=tmp_path / name, bands=bands)[0])
+        for name, bands in (("plain", None), ("band", {"a": [(0.0, 0.45, 0.55), (1.0, 0.45, 0.55)]}))
+    ]
+    changed = np.flatnonzero((images[0] != images[1]).any(axis=(1, 2)))
+    height = len(images[0])
+    # A tenth of the axis, which is most of the height; the middle of it.
+    assert 0.05 < len(changed) / height < 0.11
+    assert np.diff(changed).max() < 0.05 * height
+    assert 0.3 * height < changed[0] < changed[-1] < 0.6 * height
+
+
 def test_leaves_no_state_in_pyplot(tmp_path):
+    def open_figures() -> list[int]:
+        # Others in this process may have figures open; importing pyplot here would hide that we do.
+        pyplot = sys.modules.get("matplotlib.pyplot")
+        return [] if pyplot is None else pyplot.get_fignums()
+
+    before = open_figures()
     line_chart(SERIES, **TEXTS, path_stem=tmp_path / "chart")
-    assert "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()
+    assert open_figures() == before
 
 
 def test_impossible_charts_are_refused(tmp_path):

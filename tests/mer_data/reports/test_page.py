@@ -6,12 +6,13 @@ import pytest
 
 from mer_data.errors import MerDataError
 from mer_data.reports import Figure, Report, Section, Table, line_chart
+from mer_data.reports.page import Drawing
 
 
 class Page(HTMLParser):
     """Elements of a page with their attributes, its text, and whether every element is closed in order."""
 
-    VOID = frozenset({"meta", "img"})
+    VOID = frozenset({"meta", "img", "wbr"})
 
     def __init__(self, html: str):
         super().__init__()
@@ -115,3 +116,54 @@ def test_a_missing_figure_is_refused(tmp_path):
     ):
         page.write(tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def nested() -> Report:
+    drawing = Drawing("<svg class='drawing'></svg>", "Figure 1. <Shares>.", "bars")
+    frame = pd.DataFrame({"Split": ["ood_<1>"], "Ids": ["a, b"], "n": [3]})
+    part = Section(
+        "Part & parcel",
+        facts=[("Digest", "sha256:1\nfor <all>")],
+        tables=[Table("Folded <1>.", frame, text_columns=["Ids"], folded=True), Table("Open.", frame)],
+        figures=[drawing],
+    )
+    return Report("t", (), [Section("First", ["p"], sections=[part]), Section("Second")], contents=True)
+
+
+def test_parts_facts_drawings_and_folded_tables_in_html(nested):
+    html = nested.to_html()
+    page = Page(html)
+    assert page.open == []
+    assert [link["href"] for link in page.attributes("a")] == ["#s1", "#s2"]
+    assert [section["id"] for section in page.attributes("section")] == ["s1", "s1-1", "s2"]
+    assert [tag for tag, _ in page.elements if tag in ("h1", "h2", "h3")] == ["h1", "h2", "h3", "h2"]
+    order = ["<dl>", "Open.", "<svg class='drawing'></svg>", "<details>", "Folded &lt;1&gt;."]
+    assert [html.index(mark) for mark in order] == sorted(html.index(mark) for mark in order)
+    assert "<dd>sha256:1\nfor &lt;all&gt;</dd>" in html
+    assert "<summary>Folded &lt;1&gt;.</summary>" in html
+    assert html.count("<caption>") == 1
+    assert [cell.get("class") for cell in page.attributes("td")] == [None, None, "text", None]
+    assert '<th scope="row">ood_<wbr>&lt;1&gt;</th>' in html
+    assert "ood_<1>" in "".join(page.text)
+
+
+def test_parts_facts_and_drawings_in_markdown(nested):
+    assert nested.to_markdown().split("\n\n") == [
+        "# t",
+        "## First",
+        "p",
+        r"### Part \& parcel",
+        r"**Digest**: sha256:1 for \<all\>",
+        r"Folded \<1\>.",
+        "| Split | Ids | n |\n| :-- | --: | --: |\n| ood\\_\\<1\\> | a, b | 3 |",
+        "Open.",
+        "| Split | Ids | n |\n| :-- | --: | --: |\n| ood\\_\\<1\\> | a, b | 3 |",
+        "bars",
+        r"Figure 1. \<Shares\>.",
+        "## Second\n",
+    ]
+
+
+def test_a_page_without_contents_has_no_links(report):
+    assert "<nav" not in report.to_html()

@@ -4,6 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mer_data.splits import RepartitionSettings, SplitManifest, repartition
+from mer_data.splits.words import WordTable, words_of
+from mer_data.tasks import TASKS
+
 SPURIOUS = ("velvet", "marble", "copper", "lemon")
 FILLERS = tuple(f"filler{i}" for i in range(20))
 
@@ -40,6 +44,47 @@ def corpus() -> pd.DataFrame:
     return make_corpus()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def corpus_maker() -> Callable[..., pd.DataFrame]:
     return make_corpus
+
+
+@pytest.fixture(scope="session")
+def series() -> Callable[..., list[SplitManifest]]:
+    """``repartition`` of a made-up corpus; options are settings."""
+
+    def run(corpus, levels, task="binary", progress=None, **options):
+        return repartition(
+            corpus,
+            dataset="mosi",
+            utterance_digest="sha256:1",
+            task=TASKS[task],
+            settings=RepartitionSettings(**options),
+            severities=levels,
+            progress=progress,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def ood(series) -> Callable[..., SplitManifest]:
+    """One split of a made-up corpus."""
+
+    def run(corpus, **options):
+        (manifest,) = series(corpus, None, **options)
+        return manifest
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def table_of() -> Callable[..., WordTable]:
+    """The words and classes of a made-up corpus."""
+
+    def run(corpus, task="binary", min_count=5):
+        classes = TASKS[task].class_of(corpus["label"].to_numpy())
+        tokens = [words_of(text) for text in corpus["text"]]
+        return WordTable.build(tokens, classes, TASKS[task].num_classes, min_count)
+
+    return run

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from itertools import pairwise
 
 import h5py
 import numpy as np
@@ -9,12 +10,12 @@ import pytest
 from builders import build_sample_stores
 
 from mer_data.sources.sample import SampleSize, write_sample
-from mer_data.splits import standard_split
+from mer_data.splits import RepartitionSettings, repartition, standard_split
 from mer_data.statistics.class_statistics import ClassStatistics
 from mer_data.statistics.vocabulary import counterfactual_vocabulary
 from mer_data.store import FeatureStore, content_digest, utterance_digest
 from mer_data.tasks import TASKS
-from mer_data.verify import verify_store
+from mer_data.verify import verify_split, verify_store
 
 
 @pytest.fixture(scope="session")
@@ -74,6 +75,35 @@ def set_strings():
         ):
             file[f"{name}_{part}"].resize(len(values), axis=0)
             file[f"{name}_{part}"][:] = values
+
+    return run
+
+
+@pytest.fixture
+def words_of():
+    """Words and times of every utterance of an open store."""
+
+    def run(file):
+        raw = bytes(file["words/token_values"][()])
+        borders = file["words/token_offsets"][()]
+        tokens = [raw[a:b].decode() for a, b in pairwise(borders)]
+        offsets = file["words/offsets"][()]
+        return [(tokens[a:b], file["words/times"][a:b]) for a, b in pairwise(offsets)]
+
+    return run
+
+
+@pytest.fixture
+def set_words(set_strings):
+    """Replace words and, with them, the texts of an open store; the pieces stay as they are."""
+
+    def run(file, rows):
+        set_strings(file, "words/token", [token for tokens, _ in rows for token in tokens])
+        times = np.concatenate([times for _, times in rows])
+        file["words/times"].resize(len(times), axis=0)
+        file["words/times"][:] = times
+        file["words/offsets"][:] = np.cumsum([0, *(len(tokens) for tokens, _ in rows)])
+        set_strings(file, "utterances/text", [" ".join(tokens) for tokens, _ in rows])
 
     return run
 
@@ -140,3 +170,39 @@ def edit_json():
         return path
 
     return run
+
+
+@pytest.fixture
+def split(dataset):
+    return dataset / "splits/standard.json"
+
+
+@pytest.fixture
+def found(dataset):
+    """Findings on a split beside the stores of the dataset, by check."""
+
+    def run(path, **options):
+        with_stores = [FeatureStore.open(store) for store in sorted((dataset / "store").glob("*.h5"))]
+        findings = verify_split(path, with_stores, **options)
+        for store in with_stores:
+            store.close()
+        return {finding.check: finding for finding in findings}
+
+    return run
+
+
+@pytest.fixture
+def searched(dataset):
+    """A split that was searched for in the store."""
+    store = FeatureStore.open(dataset / "store/unaligned.h5")
+    (manifest,) = repartition(
+        store.utterances,
+        dataset="sample",
+        utterance_digest=store.utterance_digest,
+        task=TASKS["binary"],
+        settings=RepartitionSettings(min_count=3, label_tolerance=0.2, steps_per_utterance=5),
+    )
+    store.close()
+    path = dataset / "splits/searched.json"
+    manifest.save(path)
+    return path

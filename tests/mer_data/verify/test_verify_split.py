@@ -1,30 +1,14 @@
 """Split manifests against their store."""
 
+import json
+
 import h5py
 import pytest
+from split_edits import move, set_key
 
 from mer_data.splits import standard_split
 from mer_data.store import FeatureStore
 from mer_data.verify import verify, verify_split
-
-
-@pytest.fixture
-def split(dataset):
-    return dataset / "splits/standard.json"
-
-
-@pytest.fixture
-def found(dataset):
-    """Findings on a split beside the stores of the dataset, by check."""
-
-    def run(path):
-        with_stores = [FeatureStore.open(store) for store in sorted((dataset / "store").glob("*.h5"))]
-        findings = verify_split(path, with_stores)
-        for store in with_stores:
-            store.close()
-        return {finding.check: finding for finding in findings}
-
-    return run
 
 
 def test_an_intact_split_has_notes_only(split, found):
@@ -33,24 +17,25 @@ def test_an_intact_split_has_notes_only(split, found):
     assert findings["sizes"].message == "train 16, valid 8, test 8, dropped 0"
     assert findings["class-shares"].message.startswith("test: negative 50.0%, neutral 12.5%")
     assert {f.check for f in findings.values() if f.level == "warning"} <= {"class-absent"}
+    assert findings["speakers"].message == "none of the 1 test videos is in training or validation"
+    assert findings["mixed-sentences"].message.startswith("none (31 utterances by word times, 1 by")
+    assert {"divergence", "text-probe", "vocabulary"} <= set(findings)
 
 
-def move(source, target, name):
-    def change(value):
-        value["splits"][source].remove(name)
-        if target:
-            value["splits"][target].append(name)
-
-    return change
-
-
-def set_key(*keys, value):
-    def change(content):
-        for key in keys[:-1]:
-            content = content[key]
-        content[keys[-1]] = value
-
-    return change
+def test_a_searched_split_says_how_far_it_shifts(searched, found):
+    findings = found(searched)
+    assert not [finding for finding in findings.values() if finding.level == "error"]
+    assert "shift" not in findings
+    assert "make-again" not in findings
+    stated = json.loads(searched.read_text())["shift"]
+    bits, probe = stated["word_label_divergence_bits"], stated["text_probe"]
+    assert findings["divergence"].message == (
+        f"{bits['this_split']:.4f} bits (standard folds {bits['standard_folds']:.4f} bits,"
+        f" random {bits['random_mean']:.4f} bits)"
+    )
+    assert f"acc2 of a bag of words: {probe['test']:.1%} (standard folds" in findings["text-probe"].message
+    first = [entry["word"] for entry in stated["top_words"][:8]]
+    assert findings["words-moved"].message.endswith(": " + ", ".join(first))
 
 
 EDITS = {
@@ -77,7 +62,10 @@ EDITS = {
     ),
     "impossible shift": (set_key("shift", "min_count", value="x"), "shift", "warning"),
     "moved utterance": (move("train", "test", "sample000$_$1"), "shift", "warning"),
-    "one speaker in two folds": (move("train", "test", "sample000$_$1"), "speaker-overlap", "note"),
+    "one speaker in two folds": (move("train", "test", "sample000$_$1"), "speaker-overlap", "warning"),
+    "another accuracy": (set_key("shift", "text_probe", "standard_folds", value=0.01), "shift", "warning"),
+    "no accuracy": (set_key("shift", "text_probe", "metric", value=None), "shift", "warning"),
+    "unknown task of the shift": (set_key("shift", "task", value="three"), "shift", "warning"),
     "other dataset": (set_key("dataset", value="mosi"), "dataset", "warning"),
 }
 
@@ -101,7 +89,7 @@ def test_what_is_no_json_is_told(split, found):
     assert found(split)["loads"].level == "error"
 
 
-def test_equal_texts_on_both_sides_are_noted(dataset, set_strings, seal, found):
+def test_equal_texts_on_both_sides_are_a_warning(dataset, set_strings, seal, found):
     path = dataset / "store/unaligned.h5"
     (dataset / "store/aligned.h5").unlink()
     store = FeatureStore.open(path)
@@ -116,7 +104,8 @@ def test_equal_texts_on_both_sides_are_noted(dataset, set_strings, seal, found):
     split = standard_split(store.utterances, dataset="sample", utterance_digest=store.utterance_digest)
     store.close()
     split.save(dataset / "splits/standard.json")
-    assert found(dataset / "splits/standard.json")["near-duplicates"].ids == (ids[30],)
+    duplicates = found(dataset / "splits/standard.json")["near-duplicates"]
+    assert (duplicates.level, duplicates.ids) == ("warning", (ids[30],))
 
 
 def test_a_split_without_any_store_belongs_to_none(split):
@@ -130,12 +119,15 @@ def test_a_split_elsewhere_is_checked_against_the_workspace(dataset, tmp_path):
     assert verify(path).num("error") == 0
 
 
-def test_a_damaged_store_is_told(dataset, split, found):
+@pytest.mark.parametrize(
+    ("content", "check"), [("utterances/text_values", "store"), ("words/token_values", "mixed-sentences")]
+)
+def test_a_damaged_store_is_told(dataset, split, found, content, check):
     (dataset / "store/aligned.h5").unlink()
     path = dataset / "store/unaligned.h5"
     with h5py.File(path, "r") as file:
-        place = file["utterances/text_values"].id.get_chunk_info(0).byte_offset
-    content = bytearray(path.read_bytes())
-    content[place] ^= 1
-    path.write_bytes(content)
-    assert found(split)["store"].level == "error"
+        place = file[content].id.get_chunk_info(0).byte_offset
+    damaged = bytearray(path.read_bytes())
+    damaged[place] ^= 1
+    path.write_bytes(damaged)
+    assert found(split)[check].level == "error"

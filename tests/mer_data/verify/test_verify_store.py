@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from itertools import pairwise
 
 import h5py
 import numpy as np
@@ -279,31 +278,7 @@ def test_words_far_from_their_segment_are_a_warning(edited, found_in):
     assert (found_in(path), found_in(path, "warning")) == (set(), {"word-outside"})
 
 
-def words_of(file):
-    """Words and times of every utterance."""
-    raw = bytes(file["words/token_values"][()])
-    borders = file["words/token_offsets"][()]
-    tokens = [raw[a:b].decode() for a, b in pairwise(borders)]
-    offsets = file["words/offsets"][()]
-    return [(tokens[a:b], file["words/times"][a:b]) for a, b in pairwise(offsets)]
-
-
-@pytest.fixture
-def set_words(set_strings):
-    """Replace words and, with them, the texts of an open store; the pieces stay as they are."""
-
-    def run(file, rows):
-        set_strings(file, "words/token", [token for tokens, _ in rows for token in tokens])
-        times = np.concatenate([times for _, times in rows])
-        file["words/times"].resize(len(times), axis=0)
-        file["words/times"][:] = times
-        file["words/offsets"][:] = np.cumsum([0, *(len(tokens) for tokens, _ in rows)])
-        set_strings(file, "utterances/text", [" ".join(tokens) for tokens, _ in rows])
-
-    return run
-
-
-def test_a_word_in_two_utterances_is_a_mixed_sentence(edited, set_words):
+def test_a_word_in_two_utterances_is_a_mixed_sentence(edited, words_of, set_words):
     def change(file):
         rows = words_of(file)
         (before, before_times), (after, after_times) = rows[4], rows[5]
@@ -314,7 +289,7 @@ def test_a_word_in_two_utterances_is_a_mixed_sentence(edited, set_words):
     assert (finding.check, finding.ids) == ("mixed-words", ("sample000$_$5", "sample000$_$6"))
 
 
-def test_all_words_of_the_neighbour_are_a_mixed_sentence(edited, set_words, found_in):
+def test_all_words_of_the_neighbour_are_a_mixed_sentence(edited, words_of, set_words, found_in):
     def change(file):
         rows = words_of(file)
         rows[5] = rows[4]
@@ -323,7 +298,7 @@ def test_all_words_of_the_neighbour_are_a_mixed_sentence(edited, set_words, foun
     assert "mixed-words" in found_in(edited(change))
 
 
-def test_a_segment_that_was_published_twice_is_a_warning(edited, set_words, found_in):
+def test_a_segment_that_was_published_twice_is_a_warning(edited, words_of, set_words, found_in):
     def change(file):
         rows = words_of(file)
         rows[5] = rows[4]
@@ -337,7 +312,7 @@ def test_a_segment_that_was_published_twice_is_a_warning(edited, set_words, foun
 
 
 @pytest.mark.parametrize(("num_shared", "found"), [(3, {"possible-mixed-sentence"}), (2, set())])
-def test_without_times_a_repeated_end_is_suspected(edited, set_words, num_shared, found):
+def test_without_times_a_repeated_end_is_suspected(edited, words_of, set_words, num_shared, found):
     def change(file):
         rows = words_of(file)
         (before, _), (after, times) = rows[4], rows[5]
