@@ -6,10 +6,11 @@ back into it.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
+from cider.model.attention import AttentionLogits
+from cider.model.divergence_kernel import tri_divergence
 from cider.model.reconstruction import Reconstruction
 from mer_data.errors import MerDataError
 from mer_data.missing import Removed
@@ -42,28 +43,20 @@ def reconstruction(
     )
 
 
-def attention_divergence(teacher_logits: Tensor, student_logits: Tensor, mask: Tensor) -> Tensor:
+def attention_divergence(teacher: AttentionLogits, student: AttentionLogits, mask: Tensor) -> Tensor:
     """KL(softmax teacher || softmax student) between attention maps (paper eq. 18).
 
     Args:
-        teacher_logits: (B, H, 3T, 3T) of the complete view, detached here.
-        student_logits: (B, H, 3T, 3T) of the incomplete view.
+        teacher: logits of the complete view, detached here.
+        student: logits of the incomplete view.
         mask: (B, T) bool, True at valid steps, the same for the three modalities, for rows and for keys.
 
     Returns:
         The divergence over valid keys, summed over valid rows, averaged over batch and heads: the scale for
         which the weight beta is tuned.
     """
-    valid = mask.repeat(1, 3)
-    keys = valid[:, None, None]
-    teacher, student = (
-        logits.masked_fill(~keys, torch.finfo(logits.dtype).min).log_softmax(dim=-1)
-        for logits in (teacher_logits.detach(), student_logits)
-    )
-    # Filled before the product: a padded key has probability 0, but a log probability near -inf in both maps.
-    difference = (teacher - student).masked_fill(~keys, 0.0)
-    rows = (teacher.exp() * difference).sum(dim=-1)
-    return rows.masked_fill(~valid[:, None], 0.0).sum(dim=-1).mean()
+    size, _, heads, _ = student.query.shape
+    return tri_divergence(teacher, student, mask) / (size * heads)
 
 
 def joint_distance(teacher: Tensor, student: Tensor) -> Tensor:

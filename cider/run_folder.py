@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import shutil
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from cider.experiment import Experiment
 from cider.model import CIDer
 from cider.recipe import Recipe, load_recipe
 from mer_data.errors import RunError
-from mer_data.files import complete_or_absent, sha256_file, write_json
+from mer_data.files import complete_or_absent, sha256_file, write_json, write_text
 
 _PACKAGES = ("torch", "transformers", "numpy", "h5py", "accelerate")
 
@@ -48,7 +49,12 @@ class RunFolder:
     @property
     def checkpoint_path(self) -> Path:
         """Weights of the epoch that validation chose."""
-        return self.path / "checkpoints" / "best.safetensors"
+        return self.checkpoints_folder / "best.safetensors"
+
+    @property
+    def checkpoints_folder(self) -> Path:
+        """The best weights, and while training lasts what it can be resumed from."""
+        return self.path / "checkpoints"
 
     @property
     def result_path(self) -> Path:
@@ -138,13 +144,38 @@ class RunFolder:
         return content
 
     def log(self, record: dict[str, Any]) -> None:
-        """Append one epoch to the log."""
+        """Append one epoch to the log; it is on the disk when this returns."""
         with self.log_path.open("a", encoding="utf-8") as handle:
             handle.write(json.dumps(record) + "\n")
+            handle.flush()
+            os.fsync(handle.fileno())
 
     def read_log(self) -> list[dict[str, Any]]:
-        """All epochs logged."""
-        return [json.loads(line) for line in self.log_path.read_text(encoding="utf-8").splitlines()]
+        """All epochs logged; of a killed training, without a line that it did not finish."""
+        return [json.loads(line) for line in self._log_lines() if line.endswith("\n")]
+
+    def cut_log(self, epochs: int) -> int:
+        """Keep the first ``epochs`` lines of the log; how many were dropped, an unfinished one included.
+
+        Raises:
+            RunError: the log has fewer.
+        """
+        lines, whole = self._log_lines(), len(self.read_log())
+        if whole < epochs:
+            raise RunError(
+                "the log is shorter than the training it is of",
+                where=self.log_path,
+                found=f"{whole} epochs",
+                expected=f"at least {epochs}",
+                do="Train again with --force",
+            )
+        write_text(self.log_path, "".join(lines[:epochs]))
+        return len(lines) - epochs
+
+    def _log_lines(self) -> list[str]:
+        if not self.log_path.is_file():
+            return []
+        return self.log_path.read_text(encoding="utf-8").splitlines(keepends=True)
 
     def save_weights(self, model: CIDer) -> None:
         """Write the checkpoint; it appears only when complete."""

@@ -1,26 +1,34 @@
-"""Two-step self-distillation (paper section III-D): the complete view, then the incomplete one."""
+"""Training: epochs of two-step self-distillation, selection on validation, checkpoints."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
+from logging import getLogger
+from typing import Any
 
-import numpy as np
 import torch
-from accelerate import Accelerator
 from torch import Tensor
 
-from cider import objectives
-from cider.evaluation.metrics import scores
-from cider.evaluation.predictor import FACTUAL, FoldPredictor
+from cider.checkpoints import Checkpoint, TrainingCheckpoints, link_or_copy
 from cider.experiment import Experiment
-from cider.model import CausalHead, CIDer, DistillationOutput, parameter_groups
+from cider.inference.card import save_model_card
+from cider.precision import choose_precision
+from cider.processes import Processes
 from cider.run_folder import RunFolder
-from mer_data.batches import Batch, make_loader
+from cider.starting_model import starting_model
+from cider.training_state import RandomSources, load_optimiser, optimiser_numbers, optimiser_tensors
+from cider.two_step import TwoStep
+from cider.validation import Validation
+from mer_data.batches import Batch, length_grouped, load_batches
 from mer_data.errors import RunError
 from mer_data.files import write_json
-from mer_data.missing import Positions, Removed, apply, draw, random_rates, rmfm
+
+Progress = Callable[[int, int, str], None]
+_log = getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -40,198 +48,233 @@ class TrainingResult:
     reason: str
 
 
+@dataclass(frozen=True)
+class EpochRecord:
+    """One line of the log.
+
+    Attributes:
+        epoch: 1-based.
+        seconds: of training and validation.
+        train: mean of every loss over the training utterances.
+        valid: metrics and loss of the validation fold.
+        score: what the selection looks at; higher is better.
+    """
+
+    epoch: int
+    seconds: float
+    train: dict[str, float]
+    valid: dict[str, float]
+    score: float
+
+
 class Trainer:
     """Trains one model; every choice is made on the validation fold."""
 
-    def __init__(self, experiment: Experiment, run: RunFolder) -> None:
+    def __init__(self, experiment: Experiment, run: RunFolder, *, resumable: bool = True) -> None:
         """Build the model with its statistics, the optimiser and the seeded generators.
+
+        Args:
+            experiment: what to train on.
+            run: where the log, the checkpoints and the result go.
+            resumable: save a training checkpoint every epoch, as large as three models; without it only the
+                best weights are kept.
 
         Raises:
             MerDataError: class statistics are missing or of something else.
         """
         recipe = experiment.recipe
-        settings = recipe.training
         self._experiment, self._recipe, self._run = experiment, recipe, run
-        self._accelerator = Accelerator(mixed_precision=settings.mixed_precision)
-        model = experiment.build_model()
-        if isinstance(model.head, CausalHead):
-            statistics = experiment.class_statistics(model)
-            model.head.set_statistics(
-                priors=torch.from_numpy(statistics.priors).float(),
-                text=torch.from_numpy(statistics.means["text"]),
-                audio=torch.from_numpy(statistics.means["audio"]),
-                vision=torch.from_numpy(statistics.means["vision"]),
-            )
-        if recipe.model.debiases_language:
-            experiment.kept_token_ids()  # evaluation needs it; better told now than after hours of training
-        self.model: CIDer = model
-        self._optimiser = torch.optim.Adam(_optimiser_groups(model, experiment))
-        self._model, self._optimiser = self._accelerator.prepare(model, self._optimiser)
-        device = self._accelerator.device
-        self._shuffle = torch.Generator().manual_seed(recipe.seed)
-        self._missing = torch.Generator(device=device).manual_seed(recipe.seed + 1)
-        self._loader = make_loader(
-            experiment.store,
-            experiment.rows["train"],
-            batch_size=settings.batch_size,
-            shuffle_generator=self._shuffle,
-            num_workers=settings.num_workers,
+        self._processes = Processes.launched()
+        self.precision = choose_precision(recipe.training.mixed_precision, self._processes.device)
+        self._random = RandomSources(recipe.seed, self._processes)
+        self.model = starting_model(experiment)
+        self._two_step = TwoStep(
+            self.model,
+            experiment,
+            self._processes,
+            precision=self.precision,
+            missing=self._random.missing,
+            where=run.path,
         )
-        self._validation = FoldPredictor(
-            model, experiment, "valid", device=device, batch_size=recipe.evaluation.batch_size
+        self._batches = length_grouped(
+            experiment.store, experiment.rows["train"], recipe.training.batch_size, self._random.order
         )
+        self._validation = Validation(self.model, experiment, self._processes)
+        self._checkpoints, self._resumable = TrainingCheckpoints(run.checkpoints_folder), resumable
+        self._resumed: Checkpoint | None = None
+        self._epoch, self._best_epoch, self._best_score = 0, 0, -math.inf
 
-    def fit(self, progress: Callable[[int, int, str], None] | None = None) -> TrainingResult:
+    def fit(
+        self, progress: Progress | None = None, *, on_epoch: Callable[[EpochRecord], None] | None = None
+    ) -> TrainingResult:
         """Train until validation has not improved for ``patience`` epochs.
 
         Args:
             progress: called after every step with the step, the steps per epoch and a short text.
+            on_epoch: called after every epoch's validation, on the main process. What it raises ends the
+                training, without a result.
+
+        Raises:
+            RunError: a loss is not finite, or no epoch had a score.
         """
-        settings = self._recipe.training
-        best_epoch, best_score, reason, epoch = 0, -np.inf, "max_epochs", 0
-        # Dropout draws from torch's global generator; the caller's state is given back.
-        with torch.random.fork_rng():
-            torch.manual_seed(self._recipe.seed)
-            for epoch in range(1, settings.max_epochs + 1):
-                started = time.perf_counter()
-                losses = self._train_epoch(epoch, progress)
-                validation = self._validate()
-                score = validation.pop("score")
-                self._run.log(
-                    {
-                        "epoch": epoch,
-                        "seconds": round(time.perf_counter() - started, 3),
-                        "train": losses,
-                        "valid": validation,
-                        "score": score,
-                    }
-                )
-                if score > best_score:
-                    best_epoch, best_score = epoch, score
-                    self._run.save_weights(self.model)
-                elif epoch - best_epoch >= settings.patience:
-                    reason = "patience"
-                    break
-        if best_epoch == 0:
-            raise RunError(
-                f"no epoch had a validation {self._recipe.selection.metric}",
-                where=self._run.path,
-                do="Choose another selection.metric",
+        devices = [self._processes.device] if self._processes.device.type == "cuda" else []
+        # Dropout draws from torch's global generators; the caller's state is given back.
+        with torch.random.fork_rng(devices=devices):
+            if self._resumed is None:
+                self._random.seed_global()
+            else:
+                self._random.load(self._resumed.tensors("random"))
+            while (reason := self._reason_to_stop()) is None:
+                record = self._run_epoch(progress)
+                self._keep(record)
+                if on_epoch is not None:
+                    self._processes.on_main(partial(on_epoch, record))
+        if self._best_epoch == 0:
+            metric = self._recipe.selection.metric
+            advice = "Choose another selection.metric"
+            self._processes.stop(
+                RunError(f"no epoch had a validation {metric}", where=self._run.path, do=advice)
             )
-        result = TrainingResult(best_epoch, float(best_score), epoch, reason)
-        write_json(self._run.result_path, asdict(result))
+        result = TrainingResult(self._best_epoch, self._best_score, self._epoch, reason)
+        self._processes.on_main(lambda: self._finish(result))
         return result
 
-    def _train_epoch(self, epoch: int, progress: Callable[[int, int, str], None] | None) -> dict[str, float]:
+    def train_step(self, batch: Batch, counted: int | None = None) -> dict[str, float]:
+        """Two optimiser steps on one batch of this process's device, see `TwoStep`; their losses."""
+        return self._two_step.step(batch, counted)
+
+    def resume(self, warn: Callable[[str], None] = _log.warning) -> tuple[int, int]:
+        """Go back to the newest whole checkpoint; `fit` then continues as if nothing had happened.
+
+        Args:
+            warn: called with a line about every checkpoint that is damaged, on the main process.
+
+        Returns:
+            The epoch it is of, and how many lines of later epochs were dropped from the log.
+
+        Raises:
+            RunError: there is none, or it is of another kind of machine.
+        """
+        newest = self._processes.on_main(lambda: self._checkpoints.newest(warn).epoch) or 0
+        checkpoint = self._checkpoints.open(int(self._processes.from_main(newest)))
+        numbers = checkpoint.numbers
+        self._check_conditions(numbers["conditions"])
+        try:
+            self.model.load_state_dict(checkpoint.tensors("weights"))
+            optimiser = self._two_step.optimiser
+            load_optimiser(optimiser, self.model, checkpoint.tensors("optimiser"), numbers["optimiser"])
+        except (RuntimeError, ValueError) as error:
+            raise RunError(
+                "the checkpoint is of another model than recipe.yaml says", where=checkpoint.folder
+            ) from error
+        self._two_step.scaler.load_state_dict(numbers["scaler"])
+        self._epoch, self._best_epoch = checkpoint.epoch, numbers["best_epoch"]
+        self._best_score = -math.inf if numbers["best_score"] is None else numbers["best_score"]
+        self._resumed = checkpoint
+        return self._epoch, self._processes.on_main(lambda: self._go_back(checkpoint)) or 0
+
+    def _run_epoch(self, progress: Progress | None) -> EpochRecord:
+        started = time.perf_counter()
+        self._epoch += 1
+        losses = self._train_epoch(progress)
+        valid, score = self._validation.measure()
+        score = self._processes.from_main(score)
+        return EpochRecord(self._epoch, round(time.perf_counter() - started, 3), losses, valid, score)
+
+    def _train_epoch(self, progress: Progress | None) -> dict[str, float]:
         """One pass over the training fold; mean of every loss over the utterances."""
         self.model.train()
+        whole = list(self._batches)
+        shares = [self._processes.share_or_stand_in(positions) for positions in whole]
+        rows, workers = self._experiment.rows["train"], self._recipe.training.num_workers
+        own = [positions for positions, _ in shares]
+        batches = iter(load_batches(self._experiment.store, rows, own, num_workers=workers))
         totals: dict[str, float] = {}
         seen = 0
-        for step, batch in enumerate(self._loader, start=1):
-            losses = self.train_step(batch.to(self._accelerator.device))
-            seen += len(batch)
+        for step, (positions, (_, counted)) in enumerate(zip(whole, shares, strict=True), start=1):
+            with self._processes.together():
+                batch = next(batches).to(self._processes.device)
+            losses = self.train_step(batch, counted)
+            seen += counted
             for name, value in losses.items():
-                totals[name] = totals.get(name, 0.0) + value * len(batch)
+                totals[name] = totals.get(name, 0.0) + value * len(positions)
             if progress is not None:
-                progress(step, len(self._loader), f"epoch {epoch}, loss {totals['complete'] / seen:.3f}")
-        return {name: total / seen for name, total in totals.items()}
+                mean = totals["complete"] / max(seen, 1)
+                progress(step, len(whole), f"epoch {self._epoch}, loss {mean:.3f}")
+        sums = self._processes.sum(list(totals.values()))
+        return {name: total / len(rows) for name, total in zip(totals, sums, strict=True)}
 
-    def train_step(self, batch: Batch) -> dict[str, float]:
-        """Two optimiser steps with separate gradients.
+    def _reason_to_stop(self) -> str | None:
+        settings = self._recipe.training
+        if self._epoch - self._best_epoch >= settings.patience:
+            return "patience"
+        return "max_epochs" if self._epoch >= settings.max_epochs else None
 
-        The complete view's outputs teach the incomplete view: they are computed once, before the first step,
-        and detached. Its graph is not shared, so the second step's gradients are the incomplete view's alone.
-        """
-        classes = torch.from_numpy(self._experiment.task.class_of(batch.label.cpu().numpy())).to(
-            batch.label.device
-        )
-        complete: DistillationOutput = self._model(batch, for_distillation=True)
-        losses = {"complete": objectives.classification(complete.log_probabilities, classes)}
-        self._update(losses["complete"], batch)
-        removed = self._draw(batch)
-        incomplete: DistillationOutput = self._model(
-            apply(batch, removed, self._experiment.special), for_distillation=True
-        )
-        losses |= self._distillation(batch, complete, incomplete, removed)
-        losses["incomplete"] = objectives.classification(incomplete.log_probabilities, classes)
-        weights = self._recipe.loss
-        total = (
-            losses["incomplete"]
-            + weights.alpha_reconstruction * losses["reconstruction"]
-            + weights.beta_attention * losses["attention"]
-            + weights.gamma_joint * losses["joint"]
-        )
-        self._update(total, batch)
-        return {name: float(value.detach()) for name, value in losses.items()}
+    def _keep(self, record: EpochRecord) -> None:
+        """Log the epoch and save what it takes to go on from here."""
+        improved = record.score > self._best_score
+        if improved:
+            self._best_epoch, self._best_score = record.epoch, record.score
+        random = self._random.tensors() if self._resumable else {}
 
-    def _distillation(
-        self, batch: Batch, complete: DistillationOutput, incomplete: DistillationOutput, removed: Removed
-    ) -> dict[str, Tensor]:
-        """L_recon, L_attn and L_joint (paper eq. 17-19)."""
+        def write() -> None:
+            self._run.log(asdict(record))
+            if improved:
+                self._run.save_weights(self.model)
+            if self._resumable:
+                self._save_checkpoint(random, improved)
+
+        self._processes.on_main(write)
+
+    def _save_checkpoint(self, random: dict[str, Tensor], improved: bool) -> None:
+        best = self._run.checkpoint_path
+        tensors = {"random": random, "optimiser": optimiser_tensors(self._two_step.optimiser, self.model)}
+        if not improved:
+            tensors["weights"] = self.model.state_dict()
+        self._checkpoints.save(
+            self._epoch,
+            tensors,
+            {
+                "best_epoch": self._best_epoch,
+                "best_score": self._best_score if self._best_epoch else None,
+                "conditions": self._conditions(),
+                "optimiser": optimiser_numbers(self._two_step.optimiser),
+                "scaler": self._two_step.scaler.state_dict(),
+            },
+            files=({"best": best} if self._best_epoch else {}) | ({"weights": best} if improved else {}),
+        )
+
+    def _go_back(self, checkpoint: Checkpoint) -> int:
+        """Make the run's best weights and log those of a checkpoint; the number of log lines dropped."""
+        best = checkpoint.file("best")
+        if best is None:
+            self._run.checkpoint_path.unlink(missing_ok=True)
+        else:
+            link_or_copy(best, self._run.checkpoint_path)
+        return self._run.cut_log(checkpoint.epoch)
+
+    def _finish(self, result: TrainingResult) -> None:
+        save_model_card(self._run, self._experiment, self.model)
+        write_json(self._run.result_path, asdict(result))
+        self._checkpoints.clear()
+
+    def _conditions(self) -> dict[str, Any]:
+        """What has to be as it was for a training to continue with the same result."""
         return {
-            "reconstruction": objectives.reconstruction(
-                self.model.reconstruct(incomplete),
-                (complete.text_features, batch.audio, batch.vision),
-                removed,
-            ),
-            "attention": objectives.attention_divergence(
-                complete.attention_logits, incomplete.attention_logits, batch.text_mask
-            ),
-            "joint": objectives.joint_distance(complete.joint, incomplete.joint),
+            "device": self._processes.device.type,
+            "number of processes": self._processes.count,
+            "precision": self.precision,
         }
 
-    def _draw(self, batch: Batch) -> Removed:
-        positions = Positions.of(batch, self._experiment.special)
-        missing = self._recipe.missing
-        rates = random_rates(len(batch), self._missing, batch.label.device)
-        if missing.rate == "per_position":
-            return rmfm(positions, rates, self._missing, per_position=True)
-        return draw(missing.pattern, positions, rates, self._missing)
-
-    def _update(self, loss: Tensor, batch: Batch) -> None:
-        if not bool(torch.isfinite(loss)):
-            ids = self._experiment.store.utterances["id"].iloc[batch.index.cpu().numpy()].tolist()
-            raise RunError(
-                f"the loss is {loss.item()} on a batch with the utterances {', '.join(ids[:5])}, ...",
-                where=self._run.path,
-                do="Look at these utterances, or lower training.learning_rate",
-            )
-        self._optimiser.zero_grad()
-        self._accelerator.backward(loss)
-        self._optimiser.step()
-        self._optimiser.zero_grad()
-
-    def _validate(self) -> dict[str, float]:
-        """Scores on the validation fold: mean over the selection's rates, and the selection's score."""
-        selection, evaluation = self._recipe.selection, self._recipe.evaluation
-        by_rate = []
-        classes = self._experiment.task.class_of(self._validation.labels)
-        for rate in selection.rates:
-            probabilities = self._validation.predict(evaluation.pattern, rate, evaluation.mask_seed)[FACTUAL]
-            values = scores(probabilities, self._validation.labels, self._experiment.task)
-            chosen = probabilities[np.arange(len(classes)), classes]
-            values["loss"] = float(-np.log(np.maximum(chosen, 1e-12)).mean())
-            by_rate.append(values)
-        means = {name: float(np.mean([values[name] for values in by_rate])) for name in by_rate[0]}
-        if selection.metric not in means:
-            raise RunError(
-                f"task {self._experiment.task.name!r} has no metric {selection.metric!r}",
-                expected=", ".join(means),
-            )
-        score = -means["loss"] if selection.metric == "loss" else means[selection.metric]
-        return {**means, "score": score}
-
-
-def _optimiser_groups(model: CIDer, experiment: Experiment) -> list[dict[str, object]]:
-    """Adam's groups: the text encoder learns slowly and decays (not its bias and LayerNorm)."""
-    settings = experiment.recipe.training
-    groups = parameter_groups(model)
-    return [
-        {
-            "params": groups["text_encoder_decay"],
-            "lr": settings.encoder_learning_rate,
-            "weight_decay": settings.encoder_weight_decay,
-        },
-        {"params": groups["text_encoder_plain"], "lr": settings.encoder_learning_rate},
-        {"params": groups["rest"], "lr": settings.learning_rate},
-    ]
+    def _check_conditions(self, recorded: dict[str, Any]) -> None:
+        for name, value in self._conditions().items():
+            if recorded[name] != value:
+                self._processes.stop(
+                    RunError(
+                        f"the run was started with another {name}",
+                        where=self._run.path,
+                        found=value,
+                        expected=recorded[name],
+                        do="Resume it as it was started, or train again with --force",
+                    )
+                )

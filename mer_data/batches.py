@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import BatchSampler, DataLoader, Dataset
 
 from mer_data.samplers import LengthGroupedBatches
 from mer_data.store import FeatureStore
@@ -156,6 +156,32 @@ def _pad(rows: Sequence[NDArray[Any]], fill: int) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(values), torch.from_numpy(mask)
 
 
+def length_grouped(
+    store: FeatureStore, indices: NDArray[np.int64], batch_size: int, generator: torch.Generator
+) -> LengthGroupedBatches:
+    """Random batches of the rows ``indices``, grouped by the number of word pieces that is served."""
+    lengths = np.minimum(store.lengths("tokens")[np.asarray(indices)], store.limits["text"])
+    return LengthGroupedBatches(lengths, batch_size, generator)
+
+
+def load_batches(
+    store: FeatureStore,
+    indices: NDArray[np.int64],
+    batches: Iterable[list[int]],
+    *,
+    num_workers: int = 0,
+) -> DataLoader[Any]:
+    """A loader of these ``batches`` of positions in ``indices``, in their order."""
+    return DataLoader(
+        UtteranceDataset(store, indices),
+        batch_sampler=batches,
+        num_workers=num_workers,
+        collate_fn=Collator(special_tokens(store.word_pieces).pad),
+        # Its own, for a loader without one takes a number from the global generator, which dropout uses.
+        generator=torch.Generator(),
+    )
+
+
 def make_loader(
     store: FeatureStore,
     indices: NDArray[np.int64],
@@ -165,10 +191,9 @@ def make_loader(
     num_workers: int = 0,
 ) -> DataLoader[Any]:
     """A loader of ``Batch``: with a generator shuffled and grouped by length, else in the order given."""
-    dataset = UtteranceDataset(store, indices)
-    collate = Collator(special_tokens(store.word_pieces).pad)
+    batches: Iterable[list[int]]
     if shuffle_generator is None:
-        return DataLoader(dataset, batch_size=batch_size, num_workers=num_workers, collate_fn=collate)
-    lengths = np.minimum(store.lengths("tokens")[dataset.indices], store.limits["text"])
-    batches = LengthGroupedBatches(lengths, batch_size, shuffle_generator)
-    return DataLoader(dataset, batch_sampler=batches, num_workers=num_workers, collate_fn=collate)
+        batches = BatchSampler(range(len(indices)), batch_size, drop_last=False)
+    else:
+        batches = length_grouped(store, indices, batch_size, shuffle_generator)
+    return load_batches(store, indices, batches, num_workers=num_workers)

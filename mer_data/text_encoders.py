@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from mer_data.dropout import replace_dropout
 from mer_data.errors import StatisticsError, StoreError
+from mer_data.packed_attention import Packing, use_packed_attention
 from mer_data.pretrained import MINILM, TINY, local_folder
 from mer_data.word_pieces import WordPieces
 
@@ -19,20 +20,23 @@ if TYPE_CHECKING:
 
 _TINY_SEED = 0
 _TINY_WIDTH = 64
-_GROUP = 16
 
 
 class TextEncoder(nn.Module):
     """L = BERT(S), paper eq. 2: word pieces (B, T_l) to features (B, T_l, d_l); ``width`` is d_l."""
+
+    model: PreTrainedModel
 
     def __init__(self, name: str, model: PreTrainedModel) -> None:
         """Wrap a Hugging Face encoder.
 
         Args:
             name: the name it was asked for.
-            model: returns ``last_hidden_state``.
+            model: a BERT.
         """
         super().__init__()
+        use_packed_attention(model)
+        replace_dropout(model)
         self.name = name
         self.model = model
         self.width = int(model.config.hidden_size)
@@ -40,19 +44,18 @@ class TextEncoder(nn.Module):
     def forward(self, input_ids: Tensor, text_mask: Tensor) -> Tensor:
         """Last hidden states (B, T_l, d_l), zeros at padding; ``text_mask`` (B, T_l) is True at word pieces.
 
-        Utterances of similar length are encoded together and cut to the longest of them: most texts are far
-        shorter than the longest of a batch, and padding changes nothing but the time.
+        The model reads the pieces of all texts as one row without padding.
         """
-        lengths = text_mask.sum(dim=1)
-        order = lengths.argsort(stable=True)
-        parts = []
-        for group in order.split(_GROUP):
-            longest = max(1, int(lengths[group].max()))
-            ids, mask = input_ids[group, :longest], text_mask[group, :longest]
-            features = self.model(input_ids=ids, attention_mask=mask.long()).last_hidden_state
-            features = features.masked_fill(~mask.unsqueeze(-1), 0.0)
-            parts.append(functional.pad(features, (0, 0, 0, input_ids.shape[1] - longest)))
-        return torch.cat(parts)[order.argsort()]
+        packing = Packing.of(text_mask)
+        if not len(packing.source):
+            return torch.zeros(*text_mask.shape, self.width, device=text_mask.device)
+        rows: Tensor = self.model(
+            input_ids=input_ids.flatten()[packing.source].unsqueeze(0),
+            position_ids=packing.steps.unsqueeze(0),
+            packing=packing,
+        ).last_hidden_state[0]
+        features = rows.new_zeros(text_mask.numel(), self.width).index_copy(0, packing.source, rows)
+        return features.unflatten(0, text_mask.shape)
 
     def weights_digest(self) -> str:
         """SHA-256 over the weights, so that statistics know which encoder they came from."""
@@ -95,6 +98,8 @@ def load_text_encoder(name: str, word_pieces: WordPieces) -> TextEncoder:
         raise _cannot_load(name, error) from error
     finally:
         logging.set_verbosity(verbosity)
+    if model.config.model_type != "bert":  # others count positions in another way
+        raise _cannot_load(name, TypeError(f"it is a {model.config.model_type}, not a BERT"))
     return TextEncoder(name, model)
 
 

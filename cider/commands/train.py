@@ -1,12 +1,20 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import CompletionItem
 
 from mer_data.commands.shared import conclude, force_option, json_option
+
+if TYPE_CHECKING:
+    from cider.recipe import Recipe
+    from cider.training import Progress
+    from cider.training_runs import TrainedRun
 
 
 class RecipeName(click.ParamType):
@@ -25,56 +33,147 @@ class RecipeName(click.ParamType):
 
 
 @click.command()
-@click.argument("recipe", type=RecipeName())
+@click.argument("recipe", type=RecipeName(), required=False)
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, such as model.layers=3."
 )
 @click.option("--seed", type=int, help="Seed of weights, order, masks and dropout; default: the recipe's.")
-@click.option("--out", type=click.Path(path_type=Path), help="Run folder; default: runs/NAME-seedSEED.")
+@click.option("--seeds", metavar="N,N,...", help="One run per seed; finished ones are kept, others resumed.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Run folder; default: runs/NAME-seedSEED. With --seeds the folder of the runs.",
+)
+@click.option(
+    "--resume", metavar="RUN", type=click.Path(path_type=Path), help="Continue a run that was stopped."
+)
 @force_option
 @json_option
 def train(
-    recipe: str, overrides: tuple[str, ...], seed: int | None, out: Path | None, force: bool, as_json: bool
+    recipe: str | None,
+    overrides: tuple[str, ...],
+    seed: int | None,
+    seeds: str | None,
+    out: Path | None,
+    resume: Path | None,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """Train CIDer by RECIPE, a YAML file or the name of a packaged recipe.
+
+    A training that was stopped, even by kill -9, continues with --resume after its last complete epoch and
+    gives the same result. Several processes train one model when a launcher starts this command.
 
     \b
     Examples:
       cider train sample
       cider train recipes/mosi_iid_binary_minilm.yaml --seed 1112
       cider train sample --set model.maci=none --out runs/plain
+      cider train sample --seeds 1111,1112,1113
+      cider train --resume runs/sample-seed1111
+      torchrun --nproc_per_node 2 -m cider train sample
     """
+    given = {"RECIPE": recipe, "--seed": seed, "--seeds": seeds, "--out": out, "--force": force or None}
+    names = [name for name, value in given.items() if value is not None]
+    _refuse_contradictions(names, overrides, resume)
+
+    from cider.processes import Processes, StoppedElsewhereError
+    from cider.training_runs import resume_run, run_folder, train_run, train_seeds
+
+    processes = Processes.launched()
+
+    def tell(line: str) -> None:
+        if processes.is_main:
+            click.echo(line, err=True)
+
+    try:
+        with _progress(quiet=not processes.is_main) as progress:
+            if resume is not None:
+                runs = [resume_run(resume, tell, progress=progress)]
+            else:
+                with processes.together():
+                    recipes = _recipes(str(recipe), overrides, seed, seeds)
+                if seeds is None:
+                    folder = out or run_folder(recipes[0])
+                    runs = [train_run(recipes[0], folder, force=force, progress=progress)]
+                else:
+                    parent = out or Path("runs")
+                    runs = train_seeds(recipes, parent, tell, force=force, progress=progress)
+    except StoppedElsewhereError as error:
+        raise click.exceptions.Exit(1) from error
+    processes.close()
+    if processes.is_main:
+        _conclude(runs, several=seeds is not None, as_json=as_json)
+
+
+def _refuse_contradictions(names: list[str], overrides: tuple[str, ...], resume: Path | None) -> None:
+    """Options that do not go together are told before anything heavy is loaded."""
+    from mer_data.errors import RunError
+
+    if resume is not None:
+        names = names + ["--set"] * bool(overrides)
+        if names:
+            raise RunError(
+                f"--resume does not go with {', '.join(names)}: a run continues with the recipe, seed and"
+                " folder that it was started with",
+                do="Leave them out, or train again without --resume",
+            )
+        return
+    if "RECIPE" not in names:
+        raise RunError(
+            "nothing to train", expected="a RECIPE, or --resume RUN", do="See `cider train --help`"
+        )
+    overridden = any(one.partition("=")[0] == "seed" for one in overrides)
+    if "--seeds" in names and ("--seed" in names or overridden):
+        raise RunError("--seeds does not go with another seed", do="Name all seeds in --seeds")
+
+
+def _recipes(name: str, overrides: tuple[str, ...], seed: int | None, seeds: str | None) -> list[Recipe]:
+    """The resolved recipe, once for every seed."""
+    from cider.recipe import find_recipe, load_recipe
+
+    path = find_recipe(name)
+    chosen = [seed] if seeds is None else _parse_seeds(seeds)
+    return [load_recipe(path, overrides if one is None else (*overrides, f"seed={one}")) for one in chosen]
+
+
+def _parse_seeds(text: str) -> list[int | None]:
+    from mer_data.errors import RecipeError
+
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts) or len(set(map(int, parts))) < len(parts):
+        raise RecipeError(
+            "not a list of seeds", found=repr(text), expected="different whole numbers, as 1111,1112,1113"
+        )
+    return [int(part) for part in parts]
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Progress]:
+    """A bar of the epoch's steps on stderr, quiet when that is not a terminal."""
     from tqdm import tqdm
 
-    from cider.experiment import Experiment
-    from cider.recipe import find_recipe, load_recipe
-    from cider.run_folder import RunFolder
-    from cider.training import Trainer
-    from mer_data.errors import RunError
-    from mer_data.files import refuse_overwrite
+    with tqdm(disable=quiet or not sys.stderr.isatty(), file=sys.stderr, leave=False) as bar:
 
-    extra = () if seed is None else (f"seed={seed}",)
-    resolved = load_recipe(find_recipe(recipe), (*overrides, *extra))
-    folder = out or Path("runs") / f"{resolved.name}-seed{resolved.seed}"
-    refuse_overwrite(folder, force=force, error=RunError)
-    experiment = Experiment.open(resolved)
-    run = RunFolder(folder)
-    trainer = Trainer(experiment, run)
-    run.start(experiment, replace=force)
-    with tqdm(disable=not sys.stderr.isatty(), file=sys.stderr, leave=False) as bar:
-
-        def progress(step: int, total: int, text: str) -> None:
+        def update(step: int, total: int, text: str) -> None:
             bar.total = total
             bar.set_description(text, refresh=False)
             bar.update(step - bar.n)
 
-        result = trainer.fit(progress)
+        yield update
+
+
+def _conclude(runs: list[TrainedRun], *, several: bool, as_json: bool) -> None:
+    results = [{"run": str(run.path), **vars(run.result)} for run in runs]
+    lines = [
+        f"{'Was finished' if run.how == 'kept' else 'Stopped'} after {run.result.epochs} epochs"
+        f" ({run.result.reason}); kept epoch {run.result.best_epoch} with validation {run.metric}"
+        f" {abs(run.result.best_score):.4f} in {run.path}."
+        for run in runs
+    ]
     conclude(
-        {"run": str(folder), **vars(result)},
-        [
-            f"Stopped after {result.epochs} epochs ({result.reason}); kept epoch {result.best_epoch} with"
-            f" validation {resolved.selection.metric} {abs(result.best_score):.4f} in {folder}."
-        ],
-        f"cider evaluate {folder}",
+        {"runs": results} if several else results[0],
+        lines,
+        f"cider evaluate {' '.join(str(run.path) for run in runs)}",
         as_json=as_json,
     )

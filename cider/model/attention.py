@@ -1,106 +1,49 @@
-"""Multimodal composite attention (MCA): seven attentions from one QK^T and one PV (paper eq. 7-12).
+"""Multimodal composite attention (MCA): shared projections, seven attentions, linear layers (paper eq. 7-12).
 
-Letters: B batch, H heads, T steps per modality, h head width, d = H * h, K = 3 key blocks, R = 3 row blocks.
-Blocks are the modalities in the order text, audio, vision: row or key number = block * T + step.
-
-A softmax over a union of key blocks follows exactly from three partial results per block: the row maximum
-m_b, the mass s_b = sum exp(S - m_b), and the weighted sum O_b = exp(S - m_b) V_b. With M = max m_b over the
-union it is sum_b exp(m_b - M) O_b / sum_b exp(m_b - M) s_b. So the seven attentions need neither masks nor
-products of their own.
+Letters: B batch, H heads, T steps per modality, h head width, d = H * h, R = 3 row blocks, A = 4 attentions
+per row block. Blocks are the modalities in the order text, audio, vision; a row or key is block * T + step.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cider.model.composite_kernel import ATTENTIONS, SLOTS, composite_attention
+
 MODALITIES = ("l", "a", "v")
-#: The seven attentions and the blocks each has as rows and as keys, in the order of paper eq. 10.
-ATTENTIONS: dict[str, range] = {
-    "tri": range(3),
-    "la": range(2),
-    "lv": range(0, 3, 2),
-    "av": range(1, 3),
-    "l": range(1),
-    "a": range(1, 2),
-    "v": range(2, 3),
-}
 
 
-def block_logits(q: Tensor, k: Tensor) -> Tensor:
-    """S = QK^T / sqrt(h), one product, stored by key block.
+@dataclass(frozen=True)
+class AttentionLogits:
+    """S = QK^T / sqrt(h), scaled but neither masked nor normalised, by what it is the product of.
 
-    Args:
-        q: (B, H, 3T, h).
-        k: (B, H, 3T, h).
+    A matrix of 3T x 3T values per head is large. Who needs them makes as many at a time as a cache holds.
 
-    Returns:
-        (B, H, K, 3T, T): for each key block, all rows by the T keys of the block.
+    Attributes:
+        query: (B, 3T, H, h).
+        key: (B, 3T, H, h).
     """
-    scaled = q / math.sqrt(q.shape[-1])
-    return scaled.unsqueeze(2) @ k.unflatten(2, (3, -1)).transpose(-1, -2)
 
+    query: Tensor
+    key: Tensor
 
-def rows_by_keys(logits: Tensor) -> Tensor:
-    """Logits by key block (B, H, K, 3T, T) as the usual matrix (B, H, 3T, 3T)."""
-    return logits.transpose(2, 3).flatten(3)
+    def matrix(self) -> Tensor:
+        """All values, (B, H, 3T, 3T)."""
+        query, key = self.query.transpose(1, 2), self.key.transpose(1, 2)
+        return query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
 
-
-def attend(logits: Tensor, v: Tensor, key_mask: Tensor, *, tri_dropout: float = 0.0) -> dict[str, Tensor]:
-    """The seven attentions of given logits.
-
-    Args:
-        logits: (B, H, K, 3T, T) from ``block_logits``.
-        v: (B, H, 3T, h) values.
-        key_mask: (B, T) bool, True at valid keys, shared by the three blocks. An utterance without valid keys
-            gets a finite mean of its values.
-        tri_dropout: probability of dropping a tri attention weight; the other six never drop. It costs a
-            second PV.
-
-    Returns:
-        By name in ``ATTENTIONS``: (B, H, n * T, h), the rows of the n modalities of that attention.
-    """
-    # A finite fill keeps rows without valid keys free of NaN.
-    filled = logits.masked_fill(~key_mask[:, None, None, None], torch.finfo(logits.dtype).min)
-    # The maxima only keep exp() in range and cancel in every result: no gradient has to pass through them.
-    peak = filled.detach().amax(dim=-1, keepdim=True)
-    weights = (filled - peak).exp()
-    mass = weights.sum(dim=-1, keepdim=True)
-    v_blocks = v.unflatten(2, (3, -1))
-    summed = weights @ v_blocks
-
-    peak_rows, mass_rows, summed_rows = (x.unflatten(3, (3, -1)) for x in (peak, mass, summed))
-    results = {}
-    for name, members in ATTENTIONS.items():
-        blocks = slice(members.start, members.stop, members.step)
-        at = (slice(None), slice(None), blocks, blocks)
-        shares = _shares(peak_rows[at])
-        merged = (shares * summed_rows[at]).sum(dim=2) / (shares * mass_rows[at]).sum(dim=2)
-        results[name] = merged.flatten(2, 3)
-
-    if tri_dropout > 0:
-        shares = _shares(peak)
-        probabilities = weights * (shares / (shares * mass).sum(dim=2, keepdim=True))
-        dropped = functional.dropout(probabilities, tri_dropout, training=True)
-        results["tri"] = (dropped @ v_blocks).sum(dim=2)
-    return results
-
-
-def composite_attention(q: Tensor, k: Tensor, v: Tensor, key_mask: Tensor) -> dict[str, Tensor]:
-    """The seven attentions of queries, keys and values (B, H, 3T, h); see ``attend`` for mask and result."""
-    return attend(block_logits(q, k), v, key_mask)
-
-
-def _shares(peak: Tensor) -> Tensor:
-    """exp(m_b - M), what each key block (axis 2) counts in the union."""
-    return (peak - peak.amax(dim=2, keepdim=True)).exp()
+    def detach(self) -> AttentionLogits:
+        """The same values as constants."""
+        return AttentionLogits(self.query.detach(), self.key.detach())
 
 
 class CompositeAttention(nn.Module):
-    """MCA: shared projections, seven attentions, the linear layers that join them (paper eq. 7-12)."""
+    """MCA: projections, the seven attentions, a linear layer for each, for each modality, and for all."""
 
     def __init__(self, *, width: int, heads: int, dropout: float) -> None:
         """Build the layers.
@@ -127,7 +70,7 @@ class CompositeAttention(nn.Module):
 
     def forward(
         self, x: Tensor, key_mask: Tensor, *, with_logits: bool = False
-    ) -> tuple[Tensor, Tensor | None]:
+    ) -> tuple[Tensor, AttentionLogits | None]:
         """Attend.
 
         Args:
@@ -136,30 +79,39 @@ class CompositeAttention(nn.Module):
             with_logits: also return the logits.
 
         Returns:
-            The output (B, 3T, d), and S (B, H, 3T, 3T), scaled but neither masked nor normalised, or None.
+            The output (B, 3T, d), and the logits or None.
         """
-        logits = block_logits(self._split(self.query(x)), self._split(self.key(x)))
-        attended = attend(
-            logits,
-            self._split(self.value(x)),
-            key_mask,
-            tri_dropout=self.dropout if self.training else 0.0,
-        )
-        mapped = {
-            name: self.after_attention[name](result.transpose(1, 2).flatten(2)).unflatten(
-                1, (len(ATTENTIONS[name]), -1)
-            )
-            for name, result in attended.items()
-        }
-        merged = []
-        for block, modality in enumerate(MODALITIES):
-            parts = [
-                mapped[name][:, blocks.index(block)] for name, blocks in ATTENTIONS.items() if block in blocks
-            ]
-            merged.append(self.merge[modality](torch.cat(parts, dim=-1)))
-        output = self.out(torch.cat(merged, dim=1))
-        return output, rows_by_keys(logits) if with_logits else None
+        projections = _stacked([self.query, self.key, self.value]).flatten(0, 1)
+        qkv = functional.linear(x, projections[:, :-1], projections[:, -1])
+        qkv = qkv.unflatten(-1, (3, self.heads, -1))
+        attended = composite_attention(qkv, key_mask, dropout=self.dropout if self.training else 0.0)
+        weight, bias = self._composed()
+        output = torch.baddbmm(bias, attended.flatten(1, 2).flatten(2), weight)
+        output = output.unflatten(1, key_mask.shape).transpose(0, 1).flatten(1, 2)
+        query, key, _ = qkv.unbind(dim=2)
+        return output, AttentionLogits(query, key) if with_logits else None
 
-    def _split(self, x: Tensor) -> Tensor:
-        """(B, 3T, d) to (B, H, 3T, h)."""
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+    def _composed(self) -> tuple[Tensor, Tensor]:
+        """The linear layers after the attentions, as one per row block.
+
+        Returns:
+            Weights (R, H * A * h, d) for the features as they come out of the kernel, and biases (R, 1, d).
+        """
+        with torch.autocast(self.out.weight.device.type, enabled=False):
+            after = _stacked([self.after_attention[name] for names in SLOTS for name in names])
+            merge = _stacked([self.merge[modality] for modality in MODALITIES])
+            by_slot = merge[..., :-1].unflatten(2, (4, -1)).transpose(1, 2)  # (R, A, d, d)
+            merged = by_slot @ after.unflatten(0, (3, 4))  # (R, A, d, d + 1)
+            bias = self.out(merged[..., -1].sum(dim=1) + merge[..., -1])
+            weight = (self.out.weight @ merged[..., :-1]).unflatten(-1, (self.heads, -1))
+        return weight.permute(0, 3, 1, 4, 2).flatten(1, 3), bias.unsqueeze(1)
+
+
+def _stacked(layers: list[nn.Module]) -> Tensor:
+    """Weights of n linear layers (d out, d in), each with its bias as last column: (n, d out, d in + 1)."""
+    return torch.stack(
+        [
+            torch.cat([layer.get_parameter("weight"), layer.get_parameter("bias").unsqueeze(1)], dim=1)
+            for layer in layers
+        ]
+    )

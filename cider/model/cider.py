@@ -7,11 +7,14 @@ heads.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cider.model.attention import AttentionLogits
 from cider.model.causal_head import CausalHead, PlainHead
 from cider.model.masking import zero_padding
 from cider.model.pooling import AttentivePooling, JointHead
@@ -20,7 +23,11 @@ from cider.model.shapes import Architecture, FeatureShapes
 from cider.model.transformer import Blocks, CompositeTransformer
 from cider.model.word_alignment import WordAlignment
 from mer_data.batches import Batch, SpecialTokens
+from mer_data.dropout import Dropout
 from mer_data.errors import MerDataError
+
+if TYPE_CHECKING:
+    from cider.inference import SentimentPredictor
 
 
 @dataclass(frozen=True)
@@ -42,12 +49,12 @@ class DistillationOutput(CIDerOutput):
 
     Attributes:
         text_features: (B, T_l, d_l) text encoder output before dropout, zero at padding.
-        attention_logits: (B, H, 3T_l, 3T_l) tri logits of the last layer, neither masked nor normalised.
+        attention_logits: tri logits of the last layer.
         fused: text, audio and vision out of the MCT, each (B, T_l, d), zero at padding.
     """
 
     text_features: Tensor
-    attention_logits: Tensor
+    attention_logits: AttentionLogits
     fused: Blocks
 
 
@@ -82,7 +89,7 @@ class CIDer(nn.Module):
         self.shapes = shapes
         self.special = special
         self.text_encoder = text_encoder
-        self.embedding_dropout = nn.Dropout(architecture.embedding_dropout)
+        self.embedding_dropout = Dropout(architecture.embedding_dropout)
         # A 1x1 convolution without bias is this linear map of every step.
         self.projections = nn.ModuleList(nn.Linear(features, width, bias=False) for features in widths)
         self.alignments = nn.ModuleList(WordAlignment(width) for _ in range(0 if shapes.aligned else 2))
@@ -96,6 +103,21 @@ class CIDer(nn.Module):
         else:
             self.head = PlainHead(3 * width, num_classes)
         self.reconstruction_heads = ReconstructionHeads(width, shapes)
+
+    @classmethod
+    def load(cls, run: str | Path, *, tau: float | None = None) -> SentimentPredictor:
+        """A trained run, ready to predict: ``CIDer.load(run).predict(store)``.
+
+        Args:
+            run: its folder.
+            tau: debiasing strength; None takes the one that validation chooses.
+
+        Raises:
+            RunError: no run, or a damaged one.
+        """
+        from cider.inference import SentimentPredictor  # it needs this module
+
+        return SentimentPredictor.load(run, tau=tau)
 
     def forward(self, batch: Batch, *, for_distillation: bool = False) -> CIDerOutput:
         """Predict.

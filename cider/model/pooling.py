@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from cider.model.masking import masked_softmax
+from mer_data.dropout import Dropout
 
 
 class AttentivePooling(nn.Module):
@@ -30,7 +31,7 @@ class JointHead(nn.Module):
         """Build the two linear layers; ``width`` is 3d."""
         super().__init__()
         self.change = nn.Sequential(
-            nn.Linear(width, width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, width)
+            nn.Linear(width, width), nn.ReLU(), Dropout(dropout), nn.Linear(width, width)
         )
 
     def forward(self, pooled: Tensor) -> Tensor:

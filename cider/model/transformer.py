@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from cider.model.attention import CompositeAttention
+from cider.model.attention import AttentionLogits, CompositeAttention
 from cider.model.masking import zero_padding
 from cider.model.shapes import Architecture
+from mer_data.dropout import Dropout
 from mer_data.errors import MerDataError
 
 Blocks = tuple[Tensor, Tensor, Tensor]
@@ -37,14 +38,14 @@ class CompositeLayer(nn.Module):
         self.feed = nn.Sequential(
             nn.Linear(width, 4 * width),
             nn.ReLU(),
-            nn.Dropout(architecture.relu_dropout),
+            Dropout(architecture.relu_dropout),
             nn.Linear(4 * width, width),
         )
-        self.residual_dropout = nn.Dropout(architecture.residual_dropout)
+        self.residual_dropout = Dropout(architecture.residual_dropout)
 
     def forward(
         self, x: Tensor, key_mask: Tensor, *, with_logits: bool = False
-    ) -> tuple[Tensor, Tensor | None]:
+    ) -> tuple[Tensor, AttentionLogits | None]:
         """One step of the stack.
 
         Args:
@@ -53,7 +54,7 @@ class CompositeLayer(nn.Module):
             with_logits: also return the attention logits.
 
         Returns:
-            (B, 3T, d), and the logits (B, H, 3T, 3T) or None.
+            (B, 3T, d), and the logits or None.
         """
         normed = self.attention_norm(x)
         attended, logits = self.attention(normed, key_mask, with_logits=with_logits)
@@ -83,7 +84,7 @@ class CompositeTransformer(nn.Module):
 
     def forward(
         self, blocks: Blocks, mask: Tensor, *, with_logits: bool = False
-    ) -> tuple[Blocks, Tensor | None]:
+    ) -> tuple[Blocks, AttentionLogits | None]:
         """Fuse.
 
         Args:
@@ -92,7 +93,7 @@ class CompositeTransformer(nn.Module):
             with_logits: also return the tri logits of the last layer.
 
         Returns:
-            Text, audio and vision (B, T, d), zero at padding, and the logits (B, H, 3T, 3T) or None.
+            Text, audio and vision (B, T, d), zero at padding, and the logits or None.
 
         Raises:
             MerDataError: if the batch has more steps than ``text_length``.

@@ -2,7 +2,9 @@ import math
 
 import pytest
 import torch
+from plain_attention import plain_divergence
 
+from cider.model.attention import AttentionLogits
 from cider.model.reconstruction import Reconstruction
 from cider.objectives import attention_divergence, classification, joint_distance, reconstruction
 from mer_data.errors import MerDataError
@@ -108,9 +110,19 @@ def test_more_steps_than_reconstructed_are_refused():
 # --- attention ---
 
 
-def make_logits(scale=1.0, dtype=torch.float32):
-    torch.manual_seed(0)
-    return tuple(scale * torch.randn(2, 3, 12, 12, dtype=dtype) for _ in range(2))
+def make_logits(scale=1.0, dtype=torch.float64):
+    """Logits of teacher and student: 2 utterances, 3 x 4 steps, 3 heads of width 5."""
+    random = torch.Generator().manual_seed(0)
+    queries = scale * torch.randn(2, 2, 12, 3, 5, generator=random, dtype=dtype)
+    keys = torch.randn(2, 2, 12, 3, 5, generator=random, dtype=dtype)
+    return [AttentionLogits(query, key) for query, key in zip(queries, keys, strict=True)]
+
+
+def changed_at(logits, rows, value):
+    """With other queries and keys at some rows (B, 3T)."""
+    return AttentionLogits(
+        *(x.masked_fill(rows[:, :, None, None], value) for x in (logits.query, logits.key))
+    )
 
 
 MASK = torch.tensor([[True, True, True, True], [True, True, False, False]])
@@ -118,40 +130,78 @@ MASK = torch.tensor([[True, True, True, True], [True, True, False, False]])
 
 @pytest.mark.parametrize("scale", [1.0, 30.0])
 def test_attention_divergence_sums_rows_and_averages_batch_and_heads(scale):
-    teacher, student = make_logits(scale, torch.float64)
+    teacher, student = make_logits(scale)
     total = 0.0
     for b in range(2):
         valid = MASK[b].repeat(3)
         for head in range(3):
             for row in valid.nonzero()[:, 0]:
-                log_p = teacher[b, head, row, valid].log_softmax(0)
-                log_q = student[b, head, row, valid].log_softmax(0)
+                log_p = teacher.matrix()[b, head, row, valid].log_softmax(0)
+                log_q = student.matrix()[b, head, row, valid].log_softmax(0)
                 total += (log_p.exp() * (log_p - log_q)).sum().item()
     assert attention_divergence(teacher, student, MASK).item() == pytest.approx(total / (2 * 3))
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
+def test_attention_divergence_and_gradients_equal_those_of_whole_matrices(dtype, tolerance):
+    teacher, student = make_logits(dtype=dtype)
+    inputs = [student.query.requires_grad_(), student.key.requires_grad_()]
+    ours = attention_divergence(teacher, student, MASK)
+    expected = plain_divergence(teacher, student, MASK) / (2 * 3)
+    torch.testing.assert_close(ours, expected, rtol=tolerance, atol=tolerance)
+    # Doubled, so that what comes from above is not taken to be one.
+    torch.testing.assert_close(
+        torch.autograd.grad(2 * ours, inputs),
+        torch.autograd.grad(2 * expected, inputs),
+        rtol=tolerance,
+        atol=tolerance,
+    )
+
+
+def test_attention_divergence_in_half_precision_and_under_autocast():
+    teacher, student = make_logits(dtype=torch.float32)
+    expected = attention_divergence(teacher, student, MASK).item()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert attention_divergence(teacher, student, MASK).item() == expected
+    half = [AttentionLogits(x.query.bfloat16(), x.key.bfloat16()) for x in (teacher, student)]
+    half[1].query.requires_grad_()
+    divergence = attention_divergence(*half, MASK)
+    divergence.backward()
+    assert divergence.item() == pytest.approx(expected, rel=0.05)
+    assert half[1].query.grad.dtype == torch.bfloat16
+
+
+def test_attention_divergence_remembers_nothing_as_large_as_the_logits():
+    logits = AttentionLogits(*torch.randn(2, 16, 120, 8, 4, requires_grad=True).unbind())
+    divergence = attention_divergence(logits, logits, torch.ones(16, 40).bool())
+    saved = divergence.grad_fn.next_functions[0][0].saved_tensors
+    assert sum(tensor.nbytes for tensor in saved) == 2 * 4 * 16 * 120 * 8 * 4
+
+
 def test_equal_attention_has_no_divergence_and_other_has_some():
     teacher, student = make_logits()
-    assert attention_divergence(teacher, teacher + 3, MASK).item() == pytest.approx(0, abs=1e-5)
+    assert attention_divergence(teacher, teacher, MASK).item() == pytest.approx(0, abs=1e-12)
     assert attention_divergence(teacher, student, MASK) > 1
 
 
 def test_padded_rows_and_keys_do_not_count():
     teacher, student = make_logits()
     before = attention_divergence(teacher, student, MASK)
-    valid = MASK.repeat(1, 3)
-    padded = ~(valid[:, None, :, None] & valid[:, None, None])
-    after = attention_divergence(teacher.masked_fill(padded, 7.0), student.masked_fill(padded, -90.0), MASK)
+    padded = ~MASK.repeat(1, 3)
+    after = attention_divergence(changed_at(teacher, padded, 7.0), changed_at(student, padded, -90.0), MASK)
     assert torch.equal(before, after)
 
 
 def test_attention_teacher_is_detached_and_gradients_are_finite():
-    teacher, student = (x.requires_grad_() for x in make_logits(40.0))
+    teacher, student = make_logits(40.0)
+    inputs = [x.requires_grad_() for x in (teacher.query, teacher.key, student.query, student.key)]
     attention_divergence(teacher, student, torch.tensor([[True] * 4, [False] * 4])).backward()
-    assert teacher.grad is None
-    assert student.grad.isfinite().all()
-    assert (student.grad[0] != 0).any()
-    assert (student.grad[1] == 0).all()
+    assert inputs[0].grad is None
+    assert inputs[1].grad is None
+    for x in inputs[2:]:
+        assert x.grad.isfinite().all()
+        assert (x.grad[0] != 0).any()
+        assert (x.grad[1] == 0).all()
 
 
 # --- joint representation ---

@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from mer_data.batches import Batch, SpecialTokens
 from mer_data.errors import MerDataError
@@ -102,6 +103,43 @@ def test_positions_know_special_tokens_by_id_and_only_where_valid():
     assert positions.pieces.tolist() == [[False, True, True, False, False], [False, True, True, True, False]]
     assert torch.equal(positions.audio, batch.audio_mask)
     assert torch.equal(positions.vision, batch.vision_mask)
+
+
+# --- cost ---
+
+
+class Counted(TorchDispatchMode):
+    """Counts what is run."""
+
+    calls = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.calls += 1
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_pattern_looks_at_utterances_one_by_one(name):
+    counts = []
+    for size in (2, 64):
+        lengths = [3 + number % 7 for number in range(size)]
+        positions = aligned(lengths)
+        batch = Batch(
+            input_ids=positions.text.long(),
+            text_mask=positions.text,
+            audio=torch.ones(*positions.audio.shape, 2),
+            audio_mask=positions.audio,
+            vision=torch.ones(*positions.vision.shape, 2),
+            vision_mask=positions.vision,
+            label=torch.zeros(size),
+            index=torch.arange(size),
+        )
+        random = generator()
+        with Counted() as counted:
+            rates = random_rates(size, random, "cpu")
+            apply(batch, draw(name, Positions.of(batch, SPECIAL), rates, random), SPECIAL)
+        counts.append(counted.calls)
+    assert counts[0] == counts[1] < 60
 
 
 # --- invariants of all random patterns ---

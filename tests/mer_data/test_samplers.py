@@ -3,7 +3,7 @@ import pytest
 import torch
 from exact_stores import write_store
 
-from mer_data.batches import make_loader
+from mer_data.batches import length_grouped, load_batches, make_loader
 from mer_data.samplers import SPREAD, LengthGroupedBatches
 
 LENGTHS = np.random.default_rng(0).integers(3, 51, 500)
@@ -66,3 +66,26 @@ def test_the_loader_groups_by_the_length_that_is_served(tmp_path):
     for batch in loader:  # the two long kinds are served with 12 pieces each, and the short one with 3
         assert len(set(batch.text_mask.sum(dim=1).tolist())) == 1
     assert len(loader) == 3
+
+
+def test_given_batches_are_loaded_in_their_order(tmp_path):
+    store = write_store(tmp_path / "s.h5", [f"word {row}" for row in range(6)])
+    batches = [[2, 0], [1]]
+    found = [batch.index.tolist() for batch in load_batches(store, np.array([5, 3, 1]), batches)]
+    assert found == [[1, 5], [3]]
+
+
+def test_the_batches_of_a_loader_can_be_known_before(tmp_path):
+    store = write_store(tmp_path / "s.h5", ["a b " * (1 + row) for row in range(9)])
+    rows = np.arange(9)
+    known = list(length_grouped(store, rows, 4, torch.Generator().manual_seed(1)))
+    loader = make_loader(store, rows, batch_size=4, shuffle_generator=torch.Generator().manual_seed(1))
+    assert [batch.index.tolist() for batch in loader] == known
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_loading_leaves_the_global_random_numbers_alone(tmp_path, num_workers):
+    store = write_store(tmp_path / "s.h5", ["a", "b"])
+    before = torch.get_rng_state()
+    assert len(list(load_batches(store, np.arange(2), [[0], [1]], num_workers=num_workers))) == 2
+    assert torch.equal(torch.get_rng_state(), before)

@@ -11,7 +11,7 @@ from mer_data.pretrained import minilm_folder
 from mer_data.text_encoders import load_text_encoder
 from mer_data.word_pieces import WordPieces
 
-TEXTS = [" ".join(f"w{i}" for i in range(n)) for n in (3, 12, 1, 7, 0, 9)] * 4  # more than one group of 16
+TEXTS = [" ".join(f"w{i}" for i in range(n)) for n in (3, 12, 1, 7, 0, 9)] * 4  # more than one group
 
 
 @pytest.fixture(autouse=True)
@@ -81,10 +81,34 @@ def test_a_row_without_any_piece_is_zeros(tiny, pieces):
     assert not tiny(ids, torch.zeros_like(mask)).any()
 
 
-def test_gradients_reach_the_encoder(pieces):
-    encoder = load_text_encoder("tiny", pieces)
-    encoder(*padded(pieces, ["w1 w2", "w3"])).sum().backward()
-    assert encoder.model.embeddings.word_embeddings.weight.grad is not None
+def test_gradients_equal_those_of_each_utterance_alone(pieces):
+    encoder = load_text_encoder("tiny", pieces).eval().double()
+    ids, mask = padded(pieces, TEXTS)
+    weights = torch.randn(len(TEXTS), mask.shape[1], encoder.width, dtype=torch.float64)
+    parameters = list(encoder.parameters())
+    ours = torch.autograd.grad((encoder(ids, mask) * weights).sum(), parameters)
+    total = sum(
+        (alone(encoder, pieces, text) * weights[row, : int(mask[row].sum())]).sum()
+        for row, text in enumerate(TEXTS)
+    )
+    torch.testing.assert_close(ours, torch.autograd.grad(total, parameters))
+
+
+def test_a_padded_call_of_the_model_itself_still_works(tiny, pieces):
+    ids, mask = padded(pieces, TEXTS)
+    with torch.inference_mode():
+        features = tiny.model(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+        torch.testing.assert_close(features[mask], tiny(ids, mask)[mask], atol=1e-5, rtol=0)
+
+
+def test_training_drops(pieces):
+    encoder = load_text_encoder("tiny", pieces).train()
+    ids, mask = padded(pieces, TEXTS)
+    torch.manual_seed(0)
+    first, second = encoder(ids, mask), encoder(ids, mask)
+    torch.manual_seed(0)
+    assert torch.equal(encoder(ids, mask), first)
+    assert not torch.equal(first, second)
 
 
 def test_tiny_is_the_same_at_every_call_and_leaves_the_random_state(pieces, tiny):
@@ -188,6 +212,19 @@ def test_an_encoder_that_is_no_bert_is_one_line(tmp_path, pieces):
     DistilBertModel(config).save_pretrained(folder)
     (folder / "tokenizer.json").write_text(pieces.to_json())
     with pytest.raises(StatisticsError, match="cannot load text encoder"):
+        load_text_encoder(str(folder), pieces)
+
+
+def test_another_kind_of_encoder_is_named(tmp_path, pieces):
+    from transformers import RobertaConfig, RobertaModel
+
+    folder = tmp_path / "roberta"
+    config = RobertaConfig(
+        vocab_size=len(pieces.vocabulary), hidden_size=8, num_hidden_layers=1, num_attention_heads=1
+    )
+    RobertaModel(config).save_pretrained(folder)
+    (folder / "tokenizer.json").write_text(pieces.to_json())
+    with pytest.raises(StatisticsError, match="it is a roberta, not a BERT"):
         load_text_encoder(str(folder), pieces)
 
 

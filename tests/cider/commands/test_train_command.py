@@ -1,18 +1,13 @@
 import json
 
 import pytest
+from training_helpers import files_of
 
 from cider.recipe import load_recipe
 from cider.run_folder import RunFolder
 
 #: Two epochs of the packaged recipe, with the split named, as the workspace has two.
 SHORT = ("train", "sample", "--set", "training.max_epochs=2", "--set", "data.split=standard")
-
-
-def files_of(folder):
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
-    }
 
 
 def test_a_packaged_recipe_is_trained(home, cider, tmp_path):
@@ -34,9 +29,11 @@ def test_a_packaged_recipe_is_trained(home, cider, tmp_path):
     expected = {
         "checkpoints/best.safetensors",
         "metrics.jsonl",
+        "model.json",
         "provenance.json",
         "recipe.yaml",
         "result.json",
+        "tokenizer.json",
     }
     assert set(files_of(folder)) == expected
 
@@ -126,3 +123,152 @@ def test_recipe_names_complete(home):
     names = [item.value for item in RecipeName().shell_complete(None, None, "sa")]
     assert "sample" in names
     assert all(name.startswith("sa") for name in names)
+
+
+# --- resuming ---
+
+
+@pytest.fixture
+def stopped(home, make_recipe, tmp_path):
+    """A run of three epochs that ended after its first."""
+    from training_helpers import make_trainer
+
+    def stop(record):
+        raise ValueError("enough")
+
+    trainer, _, run = make_trainer(make_recipe("training.max_epochs=3"), tmp_path / "stopped")
+    with pytest.raises(ValueError, match="enough"):
+        trainer.fit(on_epoch=stop)
+    return run.path
+
+
+def test_a_run_is_resumed(home, cider, stopped):
+    with (stopped / "metrics.jsonl").open("a", encoding="utf-8") as log:
+        log.write('{"epo')
+    result = cider("train", "--resume", stopped)
+    assert result.exit_code == 0, result.output
+    said = result.stderr.splitlines()
+    assert said[0] == f"{stopped} continues after epoch 1; 1 line of later epochs was dropped from its log."
+    assert result.stdout.splitlines()[0].startswith("Stopped after 3 epochs (max_epochs); kept epoch ")
+    assert [epoch["epoch"] for epoch in RunFolder(stopped).read_log()] == [1, 2, 3]
+
+
+def test_a_finished_run_says_so(home, cider, own_run):
+    before = files_of(own_run)
+    result = cider("train", "--resume", own_run, "--json")
+    assert result.exit_code == 0, result.output
+    assert result.stderr == f"{own_run} is finished already.\n"
+    saved = json.loads((own_run / "result.json").read_text(encoding="utf-8"))
+    assert json.loads(result.stdout) == {"run": str(own_run), **saved}
+    assert files_of(own_run) == before
+
+
+def test_a_damaged_checkpoint_is_told_in_one_line(home, cider, fails, stopped):
+    (stopped / "checkpoints" / "epoch-0001" / "weights.safetensors").write_bytes(b"gone")
+    result = cider("train", "--resume", stopped)
+    assert result.exit_code == 1
+    warning, error = result.stderr.splitlines()
+    assert warning.startswith("Skipped a checkpoint: damaged checkpoint")
+    assert error.startswith("Error: no checkpoint is whole")
+
+
+def test_a_changed_recipe_or_split_is_not_resumed(own_home, cider, fails, stopped, monkeypatch):
+    monkeypatch.setenv("MER_DATA_HOME", str(own_home))
+    path = stopped / "recipe.yaml"
+    original = path.read_text(encoding="utf-8")
+    path.write_text(original.replace("max_epochs: 3", "max_epochs: 4"), encoding="utf-8")
+    assert "trained on another recipe" in fails(cider("train", "--resume", stopped))
+    path.write_text(original, encoding="utf-8")
+    splits = own_home / "sample" / "splits"
+    (splits / "standard.json").write_bytes((splits / "ood_binary_seed0.json").read_bytes())
+    assert "trained on another split" in fails(cider("train", "--resume", stopped))
+
+
+def test_no_run_is_not_resumed(home, cider, fails, tmp_path):
+    assert "no training run in" in fails(cider("train", "--resume", tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--force",), "--force"),
+        (("--seed", 3), "--seed"),
+        (("--seeds", "3,4"), "--seeds"),
+        (("--out", "elsewhere"), "--out"),
+        (("--set", "model.layers=3"), "--set"),
+        (("sample",), "RECIPE"),
+    ],
+)
+def test_resuming_takes_no_other_choice_and_says_why(cider, fails, arguments, told):
+    line = fails(cider("train", "--resume", "runs/some", *arguments))
+    assert f"--resume does not go with {told}: a run continues with the recipe, seed and folder" in line
+
+
+def test_something_must_be_named(cider, fails):
+    assert "nothing to train: expected a RECIPE, or --resume RUN" in fails(cider("train"))
+
+
+# --- several seeds ---
+
+
+def test_one_run_per_seed_and_finished_ones_are_kept(home, cider, tiny_recipe, tmp_path):
+    parent = tmp_path / "many"
+    result = cider("train", tiny_recipe, "--seeds", "5,6", "--out", parent)
+    assert result.exit_code == 0, result.output
+    folders = [parent / "tiny-seed5", parent / "tiny-seed6"]
+    assert [load_recipe(folder / "recipe.yaml").seed for folder in folders] == [5, 6]
+    assert result.stdout.splitlines()[-1] == f"Next: cider evaluate {folders[0]} {folders[1]}"
+    kept = files_of(folders[0])
+
+    # The second is unfinished, the third not begun.
+    (folders[1] / "result.json").unlink()
+    again = cider("train", tiny_recipe, "--seeds", "5,6,7", "--out", parent, "--json")
+    assert again.exit_code == 0, again.output
+    assert again.stderr.splitlines() == [
+        f"{folders[0]} is finished already.",
+        f"{folders[1]} has no complete epoch: it begins again.",
+    ]
+    assert files_of(folders[0]) == kept
+    told = json.loads(again.stdout)["runs"]
+    assert [run["run"] for run in told] == [*map(str, folders), str(parent / "tiny-seed7")]
+    assert told[0] == {"run": str(folders[0]), **json.loads(kept["result.json"])}
+
+
+def test_an_unfinished_seed_is_resumed(home, cider, make_recipe, stopped, tmp_path):
+    stopped.rename(tmp_path / "tiny-seed1111")
+    make_recipe("training.max_epochs=3").save(tmp_path / "three.yaml")
+    result = cider("train", tmp_path / "three.yaml", "--seeds", "1111", "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert result.stderr == f"{tmp_path / 'tiny-seed1111'} continues after epoch 1.\n"
+    assert len(RunFolder(tmp_path / "tiny-seed1111").read_log()) == 3
+
+
+def test_a_folder_with_something_else_stops_before_anything_is_trained(
+    home, cider, fails, tiny_recipe, own_run, tmp_path
+):
+    own_run.rename(tmp_path / "tiny-seed6")  # of another recipe
+    line = fails(cider("train", tiny_recipe, "--seeds", "5,6", "--out", tmp_path))
+    assert f"the folder holds a run of another recipe in {tmp_path / 'tiny-seed6'}. Pass --force" in line
+    assert not (tmp_path / "tiny-seed5").exists()
+    (tmp_path / "tiny-seed5").mkdir()
+    (tmp_path / "tiny-seed5" / "thesis.tex").write_text("years of work", encoding="utf-8")
+    assert "no training run in" in fails(cider("train", tiny_recipe, "--seeds", "5", "--out", tmp_path))
+
+
+def test_force_trains_every_seed_again(home, cider, tiny_recipe, own_run, tmp_path):
+    own_run.rename(tmp_path / "tiny-seed6")
+    result = cider("train", tiny_recipe, "--seeds", "6", "--out", tmp_path, "--force")
+    assert result.exit_code == 0, result.output
+    assert len(RunFolder(tmp_path / "tiny-seed6").read_log()) == 1
+
+
+@pytest.mark.parametrize("seeds", ["", "1,", "a", "1,1", "1 2", "-1", "1.5"])
+def test_bad_seeds_are_one_line(home, cider, fails, seeds):
+    assert "not a list of seeds" in fails(cider("train", "sample", "--seeds", seeds))
+
+
+@pytest.mark.parametrize("other", [("--seed", "3"), ("--set", "seed=3")])
+def test_seeds_and_another_seed_contradict(cider, fails, other):
+    assert "--seeds does not go with another seed" in fails(
+        cider("train", "sample", "--seeds", "1,2", *other)
+    )

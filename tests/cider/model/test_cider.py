@@ -223,7 +223,7 @@ def test_distillation_output_is_optional_and_what_it_says():
     assert plain.joint.shape == (5, 24)
     encoded = model.text_encoder(batch.input_ids, batch.text_mask)
     assert torch.equal(full.text_features, encoded * batch.text_mask.unsqueeze(-1))
-    assert full.attention_logits.shape == (5, 2, 24, 24)
+    assert full.attention_logits.matrix().shape == (5, 2, 24, 24)
     assert [block.shape for block in full.fused] == [(5, 8, 8)] * 3
     heads = model.reconstruct(full)
     assert (heads.text.shape, heads.audio.shape, heads.vision.shape) == ((5, 8, 6), (5, 14, 2), (5, 11, 3))

@@ -1,0 +1,227 @@
+"""The model card of a run, ``model.json`` and ``tokenizer.json``: all that loading needs beside the weights.
+
+With it a run folder can be moved and used without the store it was trained on and without a model hub.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from typing import Any, Literal, cast
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from cider.experiment import Experiment
+from cider.model import Architecture, CIDer, FeatureShapes
+from cider.recipe import Debiasing, ModelSettings
+from cider.run_folder import RunFolder
+from mer_data.batches import special_tokens
+from mer_data.errors import MerDataError, RunError, StoreError
+from mer_data.files import write_json, write_text
+from mer_data.store import FeatureStore
+from mer_data.tasks import TaskName, get_task
+from mer_data.text_encoders import TextEncoder
+from mer_data.utterances import MODALITIES
+from mer_data.word_pieces import WordPieces
+
+
+class ModelCard(BaseModel):
+    """What a trained model is, and what it may be given.
+
+    Attributes:
+        format: of the file.
+        version: of the format.
+        task: name of the task.
+        architecture: of the model.
+        shapes: feature widths and greatest lengths.
+        text_encoder: name of the encoder.
+        encoder_config: its Hugging Face configuration; its weights are in the run's checkpoint.
+        tokenizer: name of the tokenizer, which is ``tokenizer.json``.
+        vocabulary_digest: digest of its vocabulary.
+        kept_token_ids: counterfactual vocabulary; None where the run has no counterfactual text.
+        debiasing: where the counterfactual is subtracted.
+        limits: longest rows of "text", "audio" and "vision" that the model was served.
+        columns: names of the feature columns of "audio" and "vision".
+        frame_rate_hz: frames per second of "audio" and "vision", where known.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal["cider/model"] = "cider/model"
+    version: Literal[1] = 1
+    task: TaskName
+    architecture: Architecture
+    shapes: FeatureShapes
+    text_encoder: str
+    encoder_config: dict[str, Any]
+    tokenizer: str
+    vocabulary_digest: str
+    kept_token_ids: tuple[int, ...] | None
+    debiasing: Debiasing
+    limits: dict[str, int]
+    columns: dict[str, tuple[str, ...]]
+    frame_rate_hz: dict[str, float | None]
+
+    @classmethod
+    def of(cls, experiment: Experiment, model: CIDer) -> ModelCard:
+        """The card of ``model``, which ``experiment`` built.
+
+        Raises:
+            MerDataError: the counterfactual vocabulary is missing or of something else.
+        """
+        settings, store = experiment.recipe.model, experiment.store
+        encoder = cast(TextEncoder, model.text_encoder)
+        config = json.loads(encoder.model.config.to_json_string(use_diff=False))
+        config.pop("_name_or_path", None)  # a path on the machine of the training
+        kept = experiment.kept_token_ids().tolist() if settings.debiases_language else None
+        return cls(
+            task=experiment.task.name,
+            architecture=_architecture(settings),
+            shapes=model.shapes,
+            text_encoder=encoder.name,
+            encoder_config=config,
+            tokenizer=store.word_pieces.name,
+            vocabulary_digest=store.word_pieces.vocabulary_digest,
+            kept_token_ids=kept,
+            debiasing=experiment.recipe.evaluation.debiasing,
+            limits=store.limits,
+            columns=store.attribute("columns"),
+            frame_rate_hz=store.attribute("frame_rate_hz"),
+        )
+
+    @property
+    def alignment(self) -> str:
+        """Alignment of the stores that the model reads."""
+        return "aligned" if self.shapes.aligned else "unaligned"
+
+    def width(self, modality: str) -> int:
+        """Feature columns of "audio" or "vision"."""
+        return self.shapes.audio_width if modality == "audio" else self.shapes.vision_width
+
+    def build_model(self, pieces: WordPieces) -> CIDer:
+        """The model with weights that mean nothing: load the run's checkpoint into it.
+
+        Raises:
+            RunError: the encoder's configuration is of nothing this machine knows.
+        """
+        from transformers import AutoConfig, AutoModel
+
+        auto: Any = AutoModel  # the library does not type it
+        with torch.random.fork_rng(devices=[]):
+            try:
+                config = AutoConfig.for_model(**self.encoder_config)
+                encoder = auto.from_config(config, add_pooling_layer=False)
+            except (ValueError, TypeError, KeyError, OSError) as error:
+                raise RunError(
+                    f"cannot build text encoder {self.text_encoder!r} from model.json ({error})",
+                    do="Update transformers, or train again",
+                ) from error
+            return CIDer(
+                TextEncoder(self.text_encoder, encoder),
+                shapes=self.shapes,
+                architecture=self.architecture,
+                num_classes=get_task(self.task).num_classes,
+                special=special_tokens(pieces),
+            )
+
+    def check_store(self, store: FeatureStore) -> list[str]:
+        """Refuse a store that the model cannot read; what it reads but did not learn from is told.
+
+        Returns:
+            One line per modality whose columns have other names than those of training.
+
+        Raises:
+            StoreError: alignment, feature widths or vocabulary differ.
+        """
+        pieces = store.word_pieces
+        own, expected = (
+            f"{name!r} ({digest[:19]})"
+            for name, digest in (
+                (pieces.name, pieces.vocabulary_digest),
+                (self.tokenizer, self.vocabulary_digest),
+            )
+        )
+        facts: list[tuple[str, object, object, str]] = [
+            ("alignment", store.alignment, self.alignment, f"Build one with --alignment {self.alignment}"),
+            *(
+                (f"{modality} width", store.width(modality), self.width(modality), _SAME_COLUMNS)
+                for modality in MODALITIES
+            ),
+        ]
+        if pieces.vocabulary_digest != self.vocabulary_digest:
+            facts.append(
+                ("tokenizer vocabulary", own, expected, f"Build one with --tokenizer {self.tokenizer}")
+            )
+        for what, found, wanted, advice in facts:
+            if found != wanted:
+                raise StoreError(
+                    f"the store has another {what} than the run was trained with",
+                    where=store.path,
+                    found=found,
+                    expected=wanted,
+                    do=advice,
+                )
+        columns = store.attribute("columns")
+        return [
+            f"{modality} columns have other names than in training: {_difference(columns[modality], names)}"
+            for modality, names in self.columns.items()
+            if tuple(columns[modality]) != names
+        ]
+
+
+_SAME_COLUMNS = "Build one from the same feature columns"
+
+
+def save_model_card(run: RunFolder, experiment: Experiment, model: CIDer) -> None:
+    """Write ``tokenizer.json``, then ``model.json``, into the run folder."""
+    card = ModelCard.of(experiment, model)
+    write_text(run.path / "tokenizer.json", experiment.store.word_pieces.to_json())
+    write_json(run.path / "model.json", card.model_dump(mode="json"))
+
+
+def load_model_card(run: RunFolder) -> tuple[ModelCard, WordPieces]:
+    """The card of a run and its tokenizer.
+
+    Raises:
+        RunError: missing, damaged, or of a newer version.
+    """
+    path, tokenizer = run.path / "model.json", run.path / "tokenizer.json"
+    again = "Train again, or restore the run folder from a copy"
+    try:
+        card = ModelCard.model_validate_json(path.read_bytes())
+        pieces = WordPieces.from_json(card.tokenizer, tokenizer.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise RunError(f"the run has no {error.filename}", do=again) from error
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:3]
+        ).removeprefix(": ")
+        raise RunError(f"damaged model card ({wrong})", where=path, do=again) from error
+    except (MerDataError, OSError):
+        raise
+    except Exception as error:  # the tokenizers library knows no narrower class
+        raise RunError("damaged tokenizer", where=tokenizer, do=again) from error
+    if pieces.vocabulary_digest != card.vocabulary_digest:
+        raise RunError(
+            "the tokenizer is not the one of model.json",
+            where=tokenizer,
+            found=pieces.vocabulary_digest,
+            expected=card.vocabulary_digest,
+            do=again,
+        )
+    return card, pieces
+
+
+def _architecture(settings: ModelSettings) -> Architecture:
+    """The architecture that model settings of a recipe describe."""
+    same = {field.name for field in fields(Architecture)} - {"label_debiasing"}
+    values = {name: getattr(settings, name) for name in same}
+    return Architecture(**values, label_debiasing=settings.debiases_label)
+
+
+def _difference(found: list[str], expected: tuple[str, ...]) -> str:
+    pairs = [(a, b) for a, b in zip(found, expected, strict=False) if a != b]
+    return f"{pairs[0][0]} in place of {pairs[0][1]}" + (
+        f" and {len(pairs) - 1} more" if len(pairs) > 1 else ""
+    )

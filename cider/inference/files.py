@@ -1,0 +1,36 @@
+"""Predictions as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cider.inference.predictions import Predictions
+from mer_data.errors import MerDataError
+from mer_data.files import complete_or_absent, refuse_overwrite
+
+_SUFFIXES = (".csv", ".parquet")
+
+
+def check_target(path: Path, *, force: bool) -> None:
+    """Refuse, before any work, a file that ``write_predictions`` could not or should not write.
+
+    Raises:
+        MerDataError: neither CSV nor Parquet, or it exists and ``force`` is off.
+    """
+    if path.suffix not in _SUFFIXES:
+        raise MerDataError(
+            f"cannot tell the format of {path}",
+            found=path.suffix or "no suffix",
+            expected=" or ".join(_SUFFIXES),
+        )
+    refuse_overwrite(path, force=force, error=MerDataError)
+
+
+def write_predictions(predictions: Predictions, path: Path) -> None:
+    """Write the table as CSV or Parquet, by the suffix; the file appears only when complete."""
+    table = predictions.to_frame()
+    with complete_or_absent(path) as partial:
+        if path.suffix == ".csv":
+            table.to_csv(partial, index=False, lineterminator="\n")
+        else:
+            table.to_parquet(partial, index=False)

@@ -1,0 +1,68 @@
+"""Utterances as a trained model was served them, from raw texts and frames too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cider.inference.card import ModelCard
+from mer_data.batches import Item
+from mer_data.errors import MerDataError
+from mer_data.utterances import MODALITIES, cut
+
+
+def shortened(item: Item, card: ModelCard) -> Item:
+    """An utterance cut to the longest rows of training."""
+    limits, aligned = card.limits, card.shapes.aligned
+    return replace(
+        item,
+        input_ids=cut(item.input_ids, limits["text"], keep_last=True),
+        audio=cut(item.audio, limits["audio"], keep_last=aligned),
+        vision=cut(item.vision, limits["vision"], keep_last=aligned),
+    )
+
+
+def text_item(
+    card: ModelCard, pieces: NDArray[np.int32], features: Mapping[str, ArrayLike | None], number: int
+) -> Item:
+    """One text with its frames, as a store serves it.
+
+    Args:
+        card: of the model.
+        pieces: word pieces (T_l,), uncut.
+        features: frames (T, d) of "audio" and "vision"; None where the modality is missing.
+        number: of the text, for messages.
+
+    Raises:
+        MerDataError: frames of another shape, or that are no numbers.
+    """
+    frames = {
+        modality: _frames(card, modality, features[modality], len(pieces), number) for modality in MODALITIES
+    }
+    item = Item(pieces, frames["audio"], frames["vision"], label=float("nan"), index=number)
+    return shortened(item, card)
+
+
+def _frames(
+    card: ModelCard, modality: str, given: ArrayLike | None, num_pieces: int, number: int
+) -> NDArray[np.float32]:
+    """The frames (T, d) of one text; zeros where the modality is missing, as missing patterns leave them."""
+    width, aligned = card.width(modality), card.shapes.aligned
+    if given is None:
+        # Equal frames share their weight equally: one says as much as many.
+        return np.zeros((num_pieces if aligned else 1, width), dtype=np.float32)
+    try:
+        frames = np.asarray(given, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise MerDataError(f"{modality} of text {number} is no array of numbers ({error})") from error
+    if frames.ndim != 2 or frames.shape[1] != width or (aligned and len(frames) != num_pieces):
+        steps = f"{num_pieces}, one frame per word piece" if aligned else "number of frames"
+        raise MerDataError(
+            f"{modality} of text {number} has the wrong shape",
+            found=frames.shape,
+            expected=f"({steps}, {width})",
+        )
+    return np.where(np.isfinite(frames), frames, np.float32(0))

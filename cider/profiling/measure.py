@@ -1,0 +1,185 @@
+"""Measuring: a short epoch as it is, for time and memory, then one with every part of its steps timed."""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from cider.experiment import Experiment
+from cider.model import causal_parameter_count, count_parameters
+from cider.profiling.machine import device_name, memory_now, peak_memory
+from cider.profiling.parts import LOADING, OPTIMISER, OTHER, PARTS, PartTimer, Span, timed_parts
+from cider.profiling.result import Memory, Parameters, Profile, Seconds
+from cider.recipe import Recipe
+from cider.run_folder import RunFolder
+from cider.training import EpochRecord, Trainer
+from mer_data.batches import make_loader
+from mer_data.errors import RecipeError, RunError
+
+
+def profile_recipe(recipe: Recipe, steps: int) -> Profile:
+    """``measure`` in a process of its own, so that peak memory is that of training alone.
+
+    Raises:
+        MerDataError: as training does: inputs are missing, or do not fit.
+    """
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
+        try:
+            return pool.submit(measure, recipe, steps).result()
+        except BrokenProcessPool as error:
+            raise RunError(
+                "the process that trained died, perhaps for lack of memory",
+                do="Profile with a smaller training.batch_size",
+            ) from error
+
+
+def measure(recipe: Recipe, steps: int) -> Profile:
+    """Train two short epochs by ``recipe`` and throw the result away.
+
+    Both go over the same ``steps`` batches of random training utterances, and validate as any epoch does. The
+    first is left alone: it gives times and peak memory. In the second every part is timed. One step before
+    them fills the optimiser's state and the libraries' caches; its time does not count.
+
+    Raises:
+        MerDataError: inputs are missing, or do not fit.
+    """
+    if steps < 1:
+        raise RecipeError("nothing to measure", found=f"{steps} steps", expected="at least 1")
+    whole = Experiment.open(recipe)
+    experiment = _shortened(whole, steps)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer(experiment, RunFolder(Path(folder)), resumable=False)
+        before = memory_now()
+        _warm_up(trainer, experiment)
+        stopwatch = _Stopwatch(trainer)
+        trainer.fit(stopwatch.after_step, on_epoch=stopwatch.after_epoch)
+    batch_size = recipe.training.batch_size
+    steps_per_epoch = math.ceil(len(whole.rows["train"]) / batch_size)
+    plain, timed = stopwatch.plain, stopwatch.timed
+    shares = stopwatch.shares()
+    step = plain / stopwatch.num_steps
+    faster = plain / timed
+    complete, incomplete = (faster * view for view in stopwatch.views())
+    every = count_parameters(trainer.model, include_text_encoder=True)
+    without = count_parameters(trainer.model, include_text_encoder=False)
+    return Profile(
+        recipe=recipe.name,
+        text_encoder=recipe.model.text_encoder,
+        batch_size=batch_size,
+        precision=trainer.precision,
+        device=device_name(stopwatch.device),
+        threads=torch.get_num_threads(),
+        steps=stopwatch.num_steps,
+        steps_per_epoch=steps_per_epoch,
+        parameters=Parameters(without, every - without, causal_parameter_count(trainer.model)),
+        memory=Memory(before, stopwatch.host_peak, stopwatch.device_peak),
+        seconds=Seconds(
+            step=step,
+            timed_step=timed / stopwatch.num_steps,
+            complete_view=complete,
+            incomplete_view=incomplete,
+            optimiser=shares[OPTIMISER] * step,
+            validation=stopwatch.validation,
+            epoch=steps_per_epoch * step + stopwatch.validation,
+        ),
+        shares=shares,
+    )
+
+
+def _shortened(experiment: Experiment, steps: int) -> Experiment:
+    """The experiment with the training utterances of ``steps`` batches, for two epochs."""
+    recipe, rows = experiment.recipe, experiment.rows["train"]
+    chosen = np.random.default_rng(recipe.seed).permutation(rows)[: steps * recipe.training.batch_size]
+    training = recipe.training.model_copy(update={"max_epochs": 2, "patience": 2})
+    return replace(
+        experiment,
+        recipe=recipe.model_copy(update={"training": training}),
+        rows={**experiment.rows, "train": np.sort(chosen)},
+    )
+
+
+def _warm_up(trainer: Trainer, experiment: Experiment) -> None:
+    device = next(trainer.model.parameters()).device
+    rows, batch_size = experiment.rows["train"], experiment.recipe.training.batch_size
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        trainer.model.train()
+        trainer.train_step(next(iter(make_loader(experiment.store, rows, batch_size=batch_size))).to(device))
+
+
+class _Stopwatch:
+    """Listens to `Trainer.fit` for two epochs, and times the parts of the second's steps.
+
+    Attributes:
+        device: of the training.
+        plain: seconds of the first epoch's steps, data loading included.
+        timed: seconds of the second's.
+        validation: seconds of the first's validation.
+        num_steps: of each.
+        host_peak: most bytes of main memory up to the end of the first epoch.
+        device_peak: most bytes of GPU memory.
+    """
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.device = next(trainer.model.parameters()).device
+        self.plain = self.timed = self.validation = 0.0
+        self.num_steps = 0
+        self.host_peak: int | None = None
+        self.device_peak: int | None = None
+        self._trainer = trainer
+        self._timer = PartTimer(self.device)
+        self._timing = ExitStack()
+        self._views: list[tuple[float, float]] = []
+        self._seen = 0
+        self._started = time.perf_counter()
+
+    def after_step(self, step: int, total: int, _text: str) -> None:
+        """`Trainer.fit` calls it after every step."""
+        seconds = time.perf_counter() - self._started
+        if not self.plain:
+            if step == total:
+                self.plain, self.num_steps = seconds, total
+            return
+        self._views.append(_split(self._timer.spans[self._seen :]))
+        self._seen = len(self._timer.spans)
+        if step == total:
+            self.timed = seconds
+            self._timing.close()  # validation calls the same modules, from several threads
+
+    def after_epoch(self, record: EpochRecord) -> None:
+        """`Trainer.fit` calls it after every epoch's validation."""
+        if record.epoch == 1:
+            self.validation = record.seconds - self.plain
+            self.host_peak = peak_memory()
+            if self.device.type == "cuda":
+                self.device_peak = torch.cuda.max_memory_allocated(self.device)
+            self._timing.enter_context(timed_parts(self._trainer.model, self._timer))
+        self._started = time.perf_counter()
+
+    def shares(self) -> dict[str, float]:
+        """Share of the second epoch's steps of every part."""
+        seconds = {part: self._timer.seconds.get(part, 0.0) for part in PARTS}
+        seconds[OTHER] = self.timed - sum(seconds.values())
+        return {part: value / self.timed for part, value in seconds.items()}
+
+    def views(self) -> tuple[float, float]:
+        """Mean seconds per step of the complete and of the incomplete view, in the second epoch."""
+        complete, incomplete = np.mean(self._views, axis=0)
+        return float(complete), float(incomplete)
+
+
+def _split(spans: list[Span]) -> tuple[float, float]:
+    """Seconds of a step's two views: up to its first optimiser step, and from there to its second."""
+    loaded = next(span.end for span in spans if span.part == LOADING)
+    first, second = [span for span in spans if span.part == OPTIMISER]
+    return first.start - loaded, second.start - first.end

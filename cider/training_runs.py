@@ -1,0 +1,152 @@
+"""Runs from beginning to end: a new one, one that continues, one per seed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from cider.checkpoints import TrainingCheckpoints
+from cider.experiment import Experiment
+from cider.processes import Processes
+from cider.recipe import Recipe
+from cider.run_folder import RunFolder, open_run
+from cider.training import Progress, Trainer, TrainingResult
+from mer_data.errors import RunError
+from mer_data.files import refuse_overwrite
+
+Tell = Callable[[str], None]
+How = Literal["trained", "resumed", "kept"]
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A finished run.
+
+    Attributes:
+        path: its folder.
+        metric: what selected its epoch.
+        how: "trained" from the beginning, "resumed", or "kept" since it was finished already.
+        result: how its training ended.
+    """
+
+    path: Path
+    metric: str
+    how: How
+    result: TrainingResult
+
+
+def train_run(recipe: Recipe, folder: Path, *, force: bool, progress: Progress | None = None) -> TrainedRun:
+    """Train ``recipe`` into ``folder``.
+
+    Args:
+        recipe: resolved.
+        folder: of the run.
+        force: replace a run that is there.
+        progress: as `Trainer.fit` calls it.
+
+    Raises:
+        MerDataError: the folder is taken, or something that training needs is missing or does not fit.
+    """
+    processes = Processes.launched()
+    run = RunFolder(folder)
+    with processes.together():
+        refuse_overwrite(folder, force=force, error=RunError)
+        experiment = Experiment.open(recipe)
+        trainer = Trainer(experiment, run)
+    processes.on_main(lambda: run.start(experiment, replace=force))
+    return TrainedRun(folder, recipe.selection.metric, "trained", trainer.fit(progress))
+
+
+def resume_run(folder: Path, tell: Tell, *, progress: Progress | None = None) -> TrainedRun:
+    """Continue the training in ``folder`` after its newest whole checkpoint; a finished one is left as it is.
+
+    Args:
+        folder: of the run.
+        tell: called with a line that says where it continues, and about every damaged checkpoint.
+        progress: as `Trainer.fit` calls it.
+
+    Raises:
+        MerDataError: no run, one of another recipe, store or split, or one without a whole checkpoint.
+    """
+    processes = Processes.launched()
+    with processes.together():
+        run, experiment = open_run(folder)
+        metric = experiment.recipe.selection.metric
+        finished = _result(run)
+        if finished is not None:
+            tell(f"{folder} is finished already.")
+            return TrainedRun(folder, metric, "kept", finished)
+        trainer = Trainer(experiment, run)
+    epoch, dropped = trainer.resume(tell)
+    lines = f"{dropped} lines of later epochs were" if dropped > 1 else "1 line of later epochs was"
+    tell(f"{folder} continues after epoch {epoch}" + (f"; {lines} dropped from its log." if dropped else "."))
+    return TrainedRun(folder, metric, "resumed", trainer.fit(progress))
+
+
+def train_seeds(
+    recipes: Sequence[Recipe], parent: Path, tell: Tell, *, force: bool, progress: Progress | None = None
+) -> list[TrainedRun]:
+    """One run per recipe (they differ in the seed), one after the other, in ``parent``/NAME-seedSEED.
+
+    A run that is finished is kept, one that is not is resumed, or begun again where it has no checkpoint.
+
+    Args:
+        recipes: resolved.
+        parent: folder of the runs.
+        tell: called with a line that says what becomes of a run that is there.
+        force: train all from the beginning.
+        progress: as `Trainer.fit` calls it.
+
+    Raises:
+        RunError: a folder holds a run of another recipe, or something else; nothing was trained then.
+        MerDataError: as `train_run` and `resume_run`.
+    """
+    with Processes.launched().together():
+        folders = [run_folder(recipe, parent) for recipe in recipes]
+        present = [not force and _is_of(recipe, at) for recipe, at in zip(recipes, folders, strict=True)]
+    done = []
+    for recipe, folder, there in zip(recipes, folders, present, strict=True):
+        run = RunFolder(folder)
+        if there and (run.result_path.is_file() or TrainingCheckpoints(run.checkpoints_folder).exist()):
+            done.append(resume_run(folder, tell, progress=progress))
+        else:
+            if there:
+                tell(f"{folder} has no complete epoch: it begins again.")
+            done.append(train_run(recipe, folder, force=force or there, progress=progress))
+    return done
+
+
+def run_folder(recipe: Recipe, parent: Path = Path("runs")) -> Path:
+    """Where a run of ``recipe`` goes when nothing else is said."""
+    return parent / f"{recipe.name}-seed{recipe.seed}"
+
+
+def _is_of(recipe: Recipe, folder: Path) -> bool:
+    """Whether ``folder`` holds a run of ``recipe``; False where it is free.
+
+    Raises:
+        RunError: it holds something else.
+    """
+    if not folder.exists() or not any(folder.iterdir()):
+        return False
+    _, experiment = open_run(folder)
+    if experiment.recipe != recipe:
+        raise RunError(
+            "the folder holds a run of another recipe",
+            where=folder,
+            do="Pass --force to replace it, or --out to write elsewhere",
+        )
+    return True
+
+
+def _result(run: RunFolder) -> TrainingResult | None:
+    """How the training of ``run`` ended; None while it has not."""
+    if not run.result_path.is_file():
+        return None
+    try:
+        return TrainingResult(**json.loads(run.result_path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise RunError("damaged result", where=run.result_path, do="Train again with --force") from error

@@ -1,0 +1,63 @@
+"""Scores on the validation fold, which decide when training stops and which epoch is kept."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cider.evaluation.metrics import scores
+from cider.evaluation.predictor import FACTUAL, FoldPredictor
+from cider.experiment import Experiment
+from cider.model import CIDer
+from cider.processes import Processes
+from mer_data.errors import RunError
+
+
+class Validation:
+    """Measures a model as the recipe's selection asks; every process predicts its share of the fold."""
+
+    def __init__(self, model: CIDer, experiment: Experiment, processes: Processes) -> None:
+        """Read this process's share of the fold."""
+        recipe, rows = experiment.recipe, experiment.rows["valid"]
+        self._experiment, self._processes = experiment, processes
+        own, _ = processes.share_or_stand_in(rows.tolist())
+        self._predictor = FoldPredictor(
+            model,
+            replace(experiment, rows={**experiment.rows, "valid": np.array(own, dtype=np.int64)}),
+            "valid",
+            device=processes.device,
+            batch_size=recipe.evaluation.batch_size,
+            bf16=recipe.evaluation.precision == "bf16",
+        )
+        self._labels: NDArray[np.float32] = (
+            experiment.store.utterances["label"].iloc[rows].to_numpy(np.float32)
+        )
+        self._classes = experiment.task.class_of(self._labels)
+
+    def measure(self) -> tuple[dict[str, float], float]:
+        """Every metric and the loss, means over the selection's rates, and the score (higher is better).
+
+        Raises:
+            RunError: the task has no such metric as the selection names.
+        """
+        selection = self._experiment.recipe.selection
+        by_rate = [self._measure_at(rate) for rate in selection.rates]
+        means = {name: float(np.mean([values[name] for values in by_rate])) for name in by_rate[0]}
+        if selection.metric not in means:
+            raise RunError(
+                f"task {self._experiment.task.name!r} has no metric {selection.metric!r}",
+                expected=", ".join(means),
+            )
+        return means, -means["loss"] if selection.metric == "loss" else means[selection.metric]
+
+    def _measure_at(self, rate: float) -> dict[str, float]:
+        settings = self._experiment.recipe.evaluation
+        with self._processes.together():
+            own = self._predictor.predict(settings.pattern, rate, settings.mask_seed)[FACTUAL]
+        probabilities = self._processes.unshare(torch.from_numpy(own), len(self._labels)).numpy()
+        values = scores(probabilities, self._labels, self._experiment.task)
+        chosen = probabilities[np.arange(len(self._classes)), self._classes]
+        return {**values, "loss": float(-np.log(np.maximum(chosen, 1e-12)).mean())}
