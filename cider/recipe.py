@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 import cider
 from mer_data.errors import RecipeError
@@ -16,8 +24,21 @@ from mer_data.tasks import TaskName
 
 Maci = Literal["none", "label", "language", "both"]
 Pattern = Literal["rmfm", "rmfm_same", "rmm", "tmfm", "stmfm"]
+EvaluationPattern = Literal[Pattern, "smm"]
+Debiasing = Literal["probability", "log"]
+EvaluationPrecision = Literal["float32", "bf16"]
 Metric = Literal["acc2", "f1", "acc3", "acc7"]
 TASK_METRICS: dict[TaskName, tuple[Metric, ...]] = {"binary": ("acc2", "f1", "acc3"), "seven": ("acc7",)}
+
+
+def _yaml_no(value: object) -> object:
+    return "no" if value is False else value
+
+
+MixedPrecision = Annotated[
+    Literal["auto", "no", "bf16", "fp16"],
+    BeforeValidator(_yaml_no),  # YAML reads a bare no as false
+]
 
 
 def _rising(rates: tuple[float, ...]) -> tuple[float, ...]:
@@ -27,6 +48,15 @@ def _rising(rates: tuple[float, ...]) -> tuple[float, ...]:
 
 
 Rates = Annotated[tuple[float, ...], AfterValidator(_rising)]
+
+
+def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
+        raise ValueError("seeds must be different numbers from 0 on")
+    return seeds
+
+
+Seeds = Annotated[tuple[int, ...], AfterValidator(_distinct)]
 
 
 class _Strict(BaseModel):
@@ -91,15 +121,21 @@ class LossSettings(_Strict):
 
 
 class TrainingSettings(_Strict):
-    """Optimisation (method section 4)."""
+    """Optimisation (method section 4).
+
+    ``batch_size`` utterances make one step, over all processes; ``gradient_accumulation`` is the number of
+    parts that a process cuts its share into when that does not fit into memory. Results are those of the
+    whole batch.
+    """
 
     batch_size: int = Field(default=128, gt=0)
+    gradient_accumulation: int = Field(default=1, gt=0)
     max_epochs: int = Field(default=200, gt=0)
     patience: int = Field(default=10, gt=0)
     learning_rate: float = Field(default=1e-3, gt=0)
     encoder_learning_rate: float = Field(default=5e-5, gt=0)
     encoder_weight_decay: float = Field(default=1e-3, ge=0)
-    mixed_precision: Literal["no", "bf16", "fp16"] = "no"
+    mixed_precision: MixedPrecision = "auto"
     num_workers: int = Field(default=0, ge=0)
 
 
@@ -111,13 +147,32 @@ class SelectionSettings(_Strict):
 
 
 class EvaluationSettings(_Strict):
-    """The sweep over missing rates. ``tau_metric: null`` takes acc2 for binary and acc7 for seven."""
+    """What ``cider evaluate`` measures, and how (method section 6).
 
-    pattern: Pattern = "rmfm"
+    Attributes:
+        pattern: missing pattern; smm takes its seven cases in place of the rates.
+        rates: missing rates.
+        mask_seeds: seeds of the masks; scores are means over them. Validation in training uses the first.
+        batch_size: utterances at a time; small batches stay in a processor's cache.
+        precision: of the computations; float32 is the reference.
+        tau_metric: what validation chooses tau by; null takes acc2 for binary and acc7 for seven.
+        debiasing: subtract probabilities (the paper) or their logarithms (its released implementation).
+        resamples: of the bootstrap behind the confidence intervals.
+    """
+
+    pattern: EvaluationPattern = "rmfm"
     rates: Rates = tuple(round(0.1 * step, 1) for step in range(11))
-    mask_seed: int = 0
-    batch_size: int = Field(default=128, gt=0)
+    mask_seeds: Seeds = (0,)
+    batch_size: int = Field(default=32, gt=0)
+    precision: EvaluationPrecision = "float32"
     tau_metric: Metric | None = None
+    debiasing: Debiasing = "probability"
+    resamples: int = Field(default=1000, ge=100)
+
+    @property
+    def mask_seed(self) -> int:
+        """The first mask seed, where one is enough."""
+        return self.mask_seeds[0]
 
 
 class Recipe(_Strict):
@@ -133,6 +188,12 @@ class Recipe(_Strict):
     training: TrainingSettings = TrainingSettings()
     selection: SelectionSettings = SelectionSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+
+    @model_validator(mode="after")
+    def _validation_has_its_rates(self) -> Recipe:
+        if self.evaluation.pattern == "smm" and self.selection.rates != (0.0,):
+            raise ValueError("selection.rates: evaluation.pattern smm has no rates, so it can only be [0.0]")
+        return self
 
     @model_validator(mode="after")
     def _metrics_are_of_the_task(self) -> Recipe:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import click
 
 import mer_data
+from cider.commands.compare import compare
 from cider.commands.evaluate import evaluate
+from cider.commands.predict import predict
+from cider.commands.profile import profile
 from cider.commands.train import train
+from cider.commands.tune import tune
 from mer_data.commands.shared import OneLineErrors
 
 
@@ -18,8 +22,10 @@ def main() -> None:
     \b
       cider train sample
       cider evaluate runs/sample-seed1111
+      cider compare runs/sample-seed1111 runs/sample-seed1112
+      cider predict runs/sample-seed1111 --store data/sample/store/unaligned.h5
     """
 
 
-for command in (train, evaluate):
+for command in (train, evaluate, compare, predict, profile, tune):
     main.add_command(command)

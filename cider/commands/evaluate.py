@@ -1,60 +1,125 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mer_data.commands.shared import conclude, json_option, progress_bar
 
+if TYPE_CHECKING:
+    from cider.evaluation.run import Choices, Evaluation
+
+PATTERNS = ["rmfm", "rmfm_same", "rmm", "tmfm", "stmfm", "smm"]
+
+
+def sweep_options(function: Any) -> Any:
+    """Which sweep: pattern, rates, mask seeds, debiasing, precision."""
+    for option in reversed(
+        [
+            click.option(
+                "--pattern", type=click.Choice(PATTERNS), help="Missing pattern; default: the recipe's."
+            ),
+            click.option(
+                "--rates", metavar="R,R,...", help="Missing rates, rising; default: the recipe's, 0.0 to 1.0."
+            ),
+            click.option(
+                "--mask-seeds", metavar="N,N,...", help="Seeds of the masks; default: the recipe's."
+            ),
+            click.option(
+                "--debiasing",
+                type=click.Choice(["probability", "log"]),
+                help="Subtract probabilities or their logarithms; default: the recipe's.",
+            ),
+            click.option(
+                "--precision",
+                type=click.Choice(["float32", "bf16"]),
+                help="Of the predictions; float32 is the reference. Default: the recipe's.",
+            ),
+            click.option(
+                "--resamples",
+                type=click.IntRange(100),
+                metavar="N",
+                help="Of the bootstrap behind the intervals; default: the recipe's.",
+            ),
+        ]
+    ):
+        function = option(function)
+    return function
+
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@sweep_options
 @click.option(
-    "--pattern",
-    type=click.Choice(["rmfm", "rmfm_same", "rmm", "tmfm", "stmfm"]),
-    help="Missing pattern; default: the recipe's.",
+    "--report-only", is_flag=True, help="Report the predictions that are saved; needs neither model nor data."
 )
-@click.option("--rates", metavar="R,R,...", help="Missing rates, rising; default: the recipe's, 0.0 to 1.0.")
-@click.option("--mask-seed", type=int, help="Seed of the masks; default: the recipe's.")
+@click.option("--force", is_flag=True, help="Predict again what is predicted already.")
 @json_option
-def evaluate(
-    runs: tuple[Path, ...], pattern: str | None, rates: str | None, mask_seed: int | None, as_json: bool
-) -> None:
+def evaluate(runs: tuple[Path, ...], report_only: bool, force: bool, as_json: bool, **sweep: Any) -> None:
     """Measure trained RUNS on validation and test over missing rates, and write a report for each.
 
-    With several runs (seeds of one recipe) the mean and spread over them are printed too.
+    Predictions are saved per rate: what is interrupted goes on where it stopped. Each report has two
+    protocols side by side: strict (tau from validation, class means from training) and paper (both from the
+    test labels). With several runs (seeds of one recipe) the mean and spread over them are printed too.
 
     \b
     Examples:
       cider evaluate runs/sample-seed1111
-      cider evaluate runs/mosi-seed1111 runs/mosi-seed1112 --rates 0,0.5
+      cider evaluate runs/sample-seed1111 --mask-seeds 0,1,2 --rates 0,0.5,1
+      cider evaluate runs/sample-seed1111 --pattern smm
+      cider evaluate runs/sample-seed1111 --report-only --debiasing log
     """
-    from cider.evaluation.report import seeds_spread, seeds_table, sweep_table
-    from cider.evaluation.run import evaluate_run, parse_rates
-    from cider.evaluation.sweep import without_nan
+    from cider.evaluation.protocols import without_nan
+    from cider.evaluation.report_tables import seeds_spread, seeds_table
+    from cider.evaluation.run import evaluate_run
 
-    chosen = None if rates is None else parse_rates(rates)
+    choices = choices_of(**sweep)
     done = []
     for path in runs:
         with progress_bar(f"evaluate {path.name}") as progress:
-            done.append(
-                evaluate_run(path, pattern=pattern, rates=chosen, mask_seed=mask_seed, progress=progress)
-            )
-    lines = []
-    for result in done:
-        table = sweep_table(result.scores, result.scores.final)
-        lines += [f"{result.run}: tau {result.scores.tau}", table.to_string(index=False)]
-        lines += [f"Report: {result.report / 'summary.html'}", ""]
+            done.append(evaluate_run(path, choices, report_only=report_only, force=force, progress=progress))
+    lines = [line for result in done for line in _told(result)]
+    all_scores = [result.scores for result in done]
     if len(done) > 1:
         lines += [f"Mean and standard deviation over {len(done)} runs:"]
-        lines += [seeds_table([result.scores for result in done]).to_string(index=False)]
-    spread = seeds_spread([result.scores for result in done]) if len(done) > 1 else None
+        lines += [seeds_table(all_scores).to_string(index=False)]
+    spread = seeds_spread(all_scores) if len(done) > 1 else None
     conclude(
         {
-            "runs": [{"run": str(r.run), "report": str(r.report), **r.scores.to_json()} for r in done],
+            "runs": [
+                {"run": str(one.run), "report": str(one.report), **one.measured.to_json()} for one in done
+            ],
             "mean_and_std": without_nan(spread),
         },
         lines,
-        None,
+        f"cider compare {' '.join(str(path) for path in runs)}" if len(runs) > 1 else None,
         as_json=as_json,
     )
+
+
+def choices_of(*, rates: str | None, mask_seeds: str | None, **others: Any) -> Choices:
+    """What ``sweep_options`` chose."""
+    from cider.evaluation.run import Choices, parse_rates, parse_seeds
+
+    return Choices(
+        rates=None if rates is None else parse_rates(rates),
+        mask_seeds=None if mask_seeds is None else parse_seeds(mask_seeds),
+        **others,
+    )
+
+
+def _told(result: Evaluation) -> list[str]:
+    """The scores of one run for a terminal."""
+    from cider.evaluation.report_tables import METRIC_TITLES, headline, protocol_table, sweep_table
+
+    scores = result.scores
+    name = headline(scores)[0]
+    return [
+        f"{result.run}: tau {scores.tau}",
+        sweep_table(scores.strict).to_string(index=False),
+        f"{METRIC_TITLES[name]} by both protocols, of which paper chooses on the test labels:",
+        protocol_table(scores, name).to_string(index=False),
+        f"Report: {result.report / 'summary.html'}",
+        "",
+    ]

@@ -1,1 +1,1 @@
-"""Metrics and counterfactual debiasing, from predictions alone."""
+"""Predictions under missing data, and what is computed from them: scores, intervals, comparisons, reports."""

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
-import hashlib
+import copy
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from cider.evaluation.conditions import ALIGNED_PATTERNS, Condition, condition_of
+from cider.evaluation.masks import Keys, removed, utterance_keys
+from cider.evaluation.shared_texts import InParallel, SharedTexts, reading
 from cider.experiment import Experiment
-from cider.model import CIDer, counterfactual_ids
+from cider.model import CausalHead, CIDer, PlainHead, counterfactual_ids
 from mer_data.batches import Batch, Collator, Item, UtteranceDataset
-from mer_data.missing import Positions, draw
+from mer_data.errors import RunError
+from mer_data.missing import Positions, apply
+from mer_data.statistics.class_statistics import ClassStatistics
 
 FACTUAL = "factual"
 COUNTERFACTUAL = "counterfactual"
+TRAINING_MEANS = "training"
+EVALUATED_MEANS = "evaluated_split"
+NO_MEANS = "none"
+
+View = tuple[str, str]
+"""Which text (factual or counterfactual), and whose class means the causal head takes (none without one)."""
+Heads = Mapping[str, CausalHead | None]
+Rows = NDArray[np.int64]
+_PIECE = 1024
+"""Utterances whose text features are in memory at once."""
 
 
 class FoldPredictor:
@@ -28,8 +44,9 @@ class FoldPredictor:
         fold: str,
         *,
         device: torch.device | str = "cpu",
-        batch_size: int = 128,
+        batch_size: int = 32,
         kept_token_ids: NDArray[np.int64] | None = None,
+        bf16: bool = False,
     ) -> None:
         """Read the fold.
 
@@ -40,75 +57,141 @@ class FoldPredictor:
             device: where the model is.
             batch_size: utterances at a time.
             kept_token_ids: counterfactual vocabulary; None predicts the factual view alone.
+            bf16: compute in bfloat16 what torch's autocast does.
         """
         self._model = model
         self._experiment = experiment
         self._device = device
-        self._batch_size = batch_size
-        self._kept = None if kept_token_ids is None else torch.from_numpy(kept_token_ids).to(device)
-        self._collate = Collator(experiment.special.pad)
+        self._run = InParallel(device, bf16=bf16)
+        self._kept = None if kept_token_ids is None else torch.from_numpy(kept_token_ids)
         rows = experiment.rows[fold]
         dataset = UtteranceDataset(experiment.store, rows)
-        self._items = dataset.__getitems__(list(range(len(rows))))
+        items = dataset.__getitems__(list(range(len(rows))))
         utterances = experiment.store.utterances.iloc[rows]
         self.ids: list[str] = utterances["id"].tolist()
+        self.videos: list[str] = utterances["video_id"].tolist()
         self.labels: NDArray[np.float32] = utterances["label"].to_numpy(np.float32)
+        self._pieces = _pieces(items, batch_size, experiment.special.pad)
 
     def predict(self, pattern: str, rate: float, mask_seed: int) -> dict[str, NDArray[np.float64]]:
-        """Class probabilities (N, C) per view, in the order of ``ids``."""
-        items = [
-            remove_from_item(
-                item, pattern, rate, utterance_generator(mask_seed, pattern, rate, name), self._experiment
-            )
-            for item, name in zip(self._items, self.ids, strict=True)
-        ]
-        # Alike lengths share a batch; results do not depend on company, so the order is free.
-        order = np.argsort([len(item.input_ids) for item in items], kind="stable")
-        kept = self._kept
-        views = [FACTUAL] if kept is None else [FACTUAL, COUNTERFACTUAL]
-        shape = (len(items), self._experiment.task.num_classes)
-        results = {view: np.empty(shape, dtype=np.float64) for view in views}
-        training = self._model.training
-        self._model.eval()
-        with torch.inference_mode():
-            for start in range(0, len(items), self._batch_size):
-                chosen = order[start : start + self._batch_size]
-                batch = self._collate([items[index] for index in chosen]).to(self._device)
-                results[FACTUAL][chosen] = self._probabilities(batch)
-                if kept is not None:
-                    special = self._experiment.special
-                    ids = counterfactual_ids(batch.input_ids, batch.text_mask, kept, special)
-                    results[COUNTERFACTUAL][chosen] = self._probabilities(replace(batch, input_ids=ids))
-        self._model.train(training)
+        """Class probabilities (N, C) per text view, in the order of ``ids``, with the means of training.
+
+        Raises:
+            MerDataError: an unknown pattern or rate, or a pattern that does not fit the data.
+        """
+        views = self.predict_condition(condition_of(pattern, rate, mask_seed))
+        return {text: probabilities for (text, _), probabilities in views.items()}
+
+    def predict_condition(
+        self,
+        condition: Condition,
+        *,
+        texts: SharedTexts | None = None,
+        evaluated: ClassStatistics | None = None,
+    ) -> dict[View, NDArray[np.float64]]:
+        """Class probabilities (N, C) per view, in the order of ``ids``.
+
+        Args:
+            condition: the state of the input.
+            texts: text features to share with other conditions; None shares those of this call alone.
+            evaluated: class statistics of the evaluated split; where they are given, and the model has a
+                causal head, it answers a second time with their means.
+
+        Raises:
+            RunError: the pattern does not fit the data.
+        """
+        check_alignment(condition.pattern, self._experiment)
+        model, training = self._model, self._model.training
+        heads = _heads(model.head, evaluated)
+        keys = utterance_keys(self.ids, condition.pattern, condition.mask_seed)
+        texts = texts or SharedTexts(model.text_encoder, pad_id=self._experiment.special.pad)
+        texts.next_condition()
+        shape = (len(self.ids), self._experiment.task.num_classes)
+        results = {(text, means): np.empty(shape) for text in self._text_views for means in heads}
+        model.eval()
+        try:
+            for piece in self._pieces:
+                inputs = [
+                    (rows, text, batch)
+                    for rows, complete in piece
+                    for text, batch in self._views(complete, condition, keys[rows])
+                ]
+                texts.encode(
+                    [text for *_, batch in inputs for text in _texts(batch)], self._run, self._device
+                )
+                with reading(model, texts):
+                    answers = self._run(lambda one: self._answer(one[2], heads), inputs)
+                for (rows, text, _), answer in zip(inputs, answers, strict=True):
+                    for means, probabilities in answer.items():
+                        results[text, means][rows] = probabilities
+        finally:
+            model.train(training)
         return results
 
-    def _probabilities(self, batch: Batch) -> NDArray[np.float64]:
-        probabilities: NDArray[np.float64] = self._model(batch).log_probabilities.double().exp().cpu().numpy()
-        return probabilities
+    @property
+    def _text_views(self) -> tuple[str, ...]:
+        return (FACTUAL,) if self._kept is None else (FACTUAL, COUNTERFACTUAL)
+
+    def _views(self, complete: Batch, condition: Condition, keys: Keys) -> Iterator[tuple[str, Batch]]:
+        """What the model reads in a condition, for each text view."""
+        special = self._experiment.special
+        batch = apply(complete, removed(condition, Positions.of(complete, special), keys), special)
+        yield FACTUAL, batch
+        if self._kept is not None:
+            ids = counterfactual_ids(batch.input_ids, batch.text_mask, self._kept, special)
+            yield COUNTERFACTUAL, replace(batch, input_ids=ids)
+
+    def _answer(self, batch: Batch, heads: Heads) -> dict[str, NDArray[np.float64]]:
+        """Probabilities (B, C) for the means of every head; the joint representation is computed once."""
+        output = self._model(batch.to(self._device))
+        logs = {
+            means: output.log_probabilities if head is None else head(output.joint, intervention="test")
+            for means, head in heads.items()
+        }
+        return {means: log.double().exp().cpu().numpy() for means, log in logs.items()}
 
 
-def utterance_generator(mask_seed: int, pattern: str, rate: float, name: str) -> torch.Generator:
-    """A generator for one utterance's mask, so that masks do not depend on order or company."""
-    key = hashlib.sha256(f"{mask_seed}|{pattern}|{rate:.6f}|{name}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(key[:8], "little") >> 1)
+def check_alignment(pattern: str, experiment: Experiment) -> None:
+    """Raise a RunError for a pattern over time on unaligned data."""
+    if pattern in ALIGNED_PATTERNS and experiment.store.alignment != "aligned":
+        raise RunError(
+            f"the missing pattern {pattern} needs aligned data",
+            where=experiment.store.path,
+            found=experiment.store.alignment,
+            do="Evaluate a run that was trained on an aligned store, or take rmfm, rmfm_same, rmm or smm",
+        )
 
 
-def remove_from_item(
-    item: Item, pattern: str, rate: float, generator: torch.Generator, experiment: Experiment
-) -> Item:
-    """One utterance with pieces as [UNK] and frames as zeros where the pattern removes them."""
-    special = experiment.special
-    ids = torch.from_numpy(item.input_ids.astype(np.int64))
-    positions = Positions(
-        text=torch.ones(1, len(ids), dtype=torch.bool),
-        special=((ids == special.cls) | (ids == special.sep))[None],
-        audio=torch.ones(1, len(item.audio), dtype=torch.bool),
-        vision=torch.ones(1, len(item.vision), dtype=torch.bool),
+def _pieces(items: Sequence[Item], batch_size: int, pad_id: int) -> list[list[tuple[Rows, Batch]]]:
+    """Batches with their rows among ``items``, some at a time; utterances of similar length share a batch.
+
+    Results do not depend on company, so the order is free.
+    """
+    order = np.argsort([len(item.input_ids) for item in items], kind="stable")
+    collate = Collator(pad_id)
+    groups = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    batches = [(rows, collate([items[row] for row in rows])) for rows in groups]
+    per_piece = max(1, _PIECE // batch_size)
+    return [batches[start : start + per_piece] for start in range(0, len(batches), per_piece)]
+
+
+def _texts(batch: Batch) -> Iterator[NDArray[np.int64]]:
+    """The texts of a batch (T_l,), without padding."""
+    lengths = batch.text_mask.sum(dim=1).tolist()
+    return (row[:length] for row, length in zip(batch.input_ids.numpy(), lengths, strict=True))
+
+
+def _heads(head: CausalHead | PlainHead, evaluated: ClassStatistics | None) -> Heads:
+    """Heads by the means they take; None stands for the model's own."""
+    if not isinstance(head, CausalHead):
+        return {NO_MEANS: None}
+    if evaluated is None:
+        return {TRAINING_MEANS: None}
+    other = copy.deepcopy(head)
+    other.set_statistics(
+        priors=torch.from_numpy(evaluated.priors).float(),
+        text=torch.from_numpy(evaluated.means["text"]),
+        audio=torch.from_numpy(evaluated.means["audio"]),
+        vision=torch.from_numpy(evaluated.means["vision"]),
     )
-    removed = draw(pattern, positions, torch.tensor([rate]), generator)
-    return replace(
-        item,
-        input_ids=np.where(removed.text[0].numpy(), np.int32(special.unk), item.input_ids),
-        audio=np.where(removed.audio[0].numpy()[:, None], np.float32(0), item.audio),
-        vision=np.where(removed.vision[0].numpy()[:, None], np.float32(0), item.vision),
-    )
+    return {TRAINING_MEANS: None, EVALUATED_MEANS: other}

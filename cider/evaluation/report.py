@@ -1,173 +1,268 @@
-"""The report of a sweep, computed from its predictions alone: tables, a chart, Markdown and HTML."""
+"""The report of a sweep, computed from its predictions alone: tables, charts, Markdown and one HTML page."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
+import numpy as np
 
-from cider.evaluation.metrics import mean_and_std
-from cider.evaluation.sweep import SweepScores
-from cider.recipe import Recipe
-from mer_data.errors import RunError
+from cider.evaluation.conditions import AUILC, SMM
+from cider.evaluation.confusion import draw_confusion
+from cider.evaluation.intervals import SweepIntervals
+from cider.evaluation.predictor import EVALUATED_MEANS
+from cider.evaluation.protocols import MetricTable, SweepScores
+from cider.evaluation.report_notes import Measured, RunFacts, run_facts, run_notes
+from cider.evaluation.report_tables import (
+    METRIC_TITLES,
+    area_title,
+    axis_title,
+    change_table,
+    headline,
+    interval_table,
+    percent,
+    protocols_table,
+    sweep_table,
+)
+from cider.evaluation.uncertainty import LEVEL, Unit
 from mer_data.files import write_json
 from mer_data.reports.figures import line_chart
+from mer_data.reports.matrices import Matrix, matrix_chart
 from mer_data.reports.page import Figure, Report, Section, Table
 
-METRIC_TITLES = {
-    "acc2": "Acc2",
-    "f1": "F1",
-    "acc2_has0": "Acc2 (has zero)",
-    "f1_has0": "F1 (has zero)",
-    "acc3": "Acc3",
-    "f1_3": "F1 of 3 classes",
-    "acc7": "Acc7",
-    "f1_7": "F1 of 7 classes",
-}
-_AREA_ROW = "AUILC"
 
-
-def write_report(
-    folder: Path, sweep: SweepScores, recipe: Recipe, provenance: dict[str, Any], pattern: str, mask_seed: int
-) -> list[Path]:
-    """Write ``metrics.json``, ``summary.md``, ``summary.html`` and the chart (PNG, PDF) to ``folder``.
+def write_report(folder: Path, facts: RunFacts, measured: Measured) -> list[Path]:
+    """Write ``metrics.json``, ``summary.md``, ``summary.html`` and the charts (PNG, PDF) to ``folder``.
 
     Args:
         folder: made when absent; files of the same names are replaced.
-        sweep: the scores.
-        recipe: the recipe of the run.
-        provenance: what the run was trained on.
-        pattern: missing pattern of the sweep.
-        mask_seed: seed of its masks.
+        facts: what was measured.
+        measured: the scores.
 
     Returns:
         The files written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "metrics.json", sweep.to_json())
-    chart = line_chart(
-        {METRIC_TITLES[name]: _points(sweep, name) for name in _headline(sweep)},
+    scores = measured.scores
+    write_json(folder / "metrics.json", measured.to_json())
+    by_point = _draw_points(folder / "scores_by_rate", facts, measured)
+    protocols = _draw_protocols(folder / "protocols_by_rate", facts, scores)
+    matrices = draw_confusion(scores, measured.predictions.test.labels, folder / "confusion")
+    report = Report(
+        title=f"{facts.recipe.name}, seed {facts.recipe.seed}: {scores.plan.pattern}",
+        intro=_intro(facts, measured),
+        sections=[
+            _test_scores(measured, by_point[0]),
+            _protocols(scores, protocols[0]),
+            *_counterfactual(measured),
+            _confusion(scores, matrices[0]),
+            Section("What was run", facts=run_facts(facts, measured)),
+            Section("Notes", run_notes(facts, measured)),
+        ],
+    )
+    return [folder / "metrics.json", *by_point, *protocols, *matrices, *report.write(folder)]
+
+
+def _intro(facts: RunFacts, measured: Measured) -> list[str]:
+    scores, recipe = measured.scores, facts.recipe
+    name = headline(scores)[0]
+    shown = [
+        f"{percent(scores.final[name][0])} % at {axis_title(scores.plan).lower()}"
+        f" {scores.plan.points[0].label}"
+    ]
+    if scores.plan.area_name is not None:
+        title = area_title(scores.plan)
+        title = title if scores.plan.area_name == AUILC else title[0].lower() + title[1:]
+        shown.append(f"{title} {percent(scores.strict.mean_areas[name])} %")
+    test = measured.predictions.test
+    return [
+        f"{METRIC_TITLES[name]} on the {len(test.ids)} test utterances of {len(set(test.videos))} videos:"
+        f" {', '.join(shown)}.",
+        f"Task {recipe.task}, text encoder {recipe.model.text_encoder}, causal inference:"
+        f" {recipe.model.maci}. Missing pattern {scores.plan.pattern}{_seeds(scores)}. All scores are in"
+        " percent. Unless marked otherwise they are by the strict protocol: checkpoint and debiasing strength"
+        " tau were chosen on the validation fold, class means are the training fold's, and test labels"
+        " decided nothing.",
+    ]
+
+
+def _seeds(scores: SweepScores) -> str:
+    seeds = scores.plan.mask_seeds
+    if scores.plan.pattern == SMM:
+        return ""
+    return f", mask seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+
+
+def _test_scores(measured: Measured, chart: Path) -> Section:
+    scores, intervals = measured.scores, measured.intervals
+    several = " ± standard deviation over the mask seeds" if scores.plan.num_seeds > 1 else ""
+    tau = (
+        []
+        if scores.tau is None
+        else [
+            f"tau = {scores.tau:.1f}, best {METRIC_TITLES[scores.tau_metric]} over the points on validation,"
+            f" subtracted from {'log-probabilities' if scores.debiasing == 'log' else 'probabilities'}."
+        ]
+    )
+    share, unit = f"{100 * LEVEL:.0f} %", _unit(intervals)
+    return Section(
+        "Test scores",
+        paragraphs=tau,
+        tables=[
+            Table(
+                f"Strict protocol{several} [{share} interval over {unit}].",
+                sweep_table(scores.strict, headline(scores), intervals.strict[unit]),
+            ),
+            Table(
+                f"The same for every metric, with {share} intervals over utterances and over whole videos.",
+                interval_table(scores, intervals),
+            ),
+            Table("Every metric at every point.", sweep_table(scores.strict), folded=True),
+        ],
+        figures=[
+            Figure(chart, _chart_caption(measured), "The scores of the first table as a chart"),
+        ],
+    )
+
+
+def _chart_caption(measured: Measured) -> str:
+    scores = measured.scores
+    if not scores.plan.rates:
+        return "Strict test scores by the modalities that are kept."
+    band = METRIC_TITLES[headline(scores)[0]]
+    bars = " Bars: one standard deviation over the mask seeds." if scores.plan.num_seeds > 1 else ""
+    return (
+        f"Strict test scores against the missing rate, pattern {scores.plan.pattern}. Shaded: interval of"
+        f" {band} over {_unit(measured.intervals)}.{bars}"
+    )
+
+
+def _unit(intervals: SweepIntervals) -> Unit:
+    """What the shown intervals resample: videos, where there are several."""
+    return "videos" if "videos" in intervals.strict else "utterances"
+
+
+def _draw_points(path_stem: Path, facts: RunFacts, measured: Measured) -> list[Path]:
+    """Strict scores against the rate, or by kept modalities."""
+    scores, names = measured.scores, headline(measured.scores)
+    if not scores.plan.rates:
+        return _draw_cases(path_stem, {METRIC_TITLES[name]: scores.final[name] for name in names}, scores)
+    interval = measured.intervals.strict[_unit(measured.intervals)]
+    low_high = interval.points[names[0]].tolist()
+    return line_chart(
+        {METRIC_TITLES[name]: _points(scores.strict, name) for name in names},
         x_label="Missing rate (share of positions removed)",
         y_label="Test score (%)",
-        title=f"{recipe.name}: test scores against missing rate ({pattern})",
-        path_stem=folder / "scores_by_rate",
+        title=f"{facts.recipe.name}: test scores against missing rate ({scores.plan.pattern})",
+        path_stem=path_stem,
+        percent=True,
+        bands={
+            METRIC_TITLES[names[0]]: [
+                (rate, low, high) for rate, (low, high) in zip(scores.rates, low_high, strict=True)
+            ]
+        },
+    )
+
+
+def _draw_protocols(path_stem: Path, facts: RunFacts, scores: SweepScores) -> list[Path]:
+    """Strict, paper and without counterfactual text, for the first metric."""
+    name = headline(scores)[0]
+    tables = {"strict": scores.strict, "paper": scores.paper.table}
+    if scores.tau is not None:
+        tables["strict, without counterfactual text"] = scores.without
+    if not scores.plan.rates:
+        return _draw_cases(path_stem, {title: table.means[name] for title, table in tables.items()}, scores)
+    return line_chart(
+        {title: _points(table, name) for title, table in tables.items()},
+        x_label="Missing rate (share of positions removed)",
+        y_label=f"Test {METRIC_TITLES[name]} (%)",
+        title=f"{facts.recipe.name}: {METRIC_TITLES[name]} by protocol ({scores.plan.pattern})",
+        path_stem=path_stem,
         percent=True,
     )
-    report = Report(
-        title=f"{recipe.name}, seed {recipe.seed}",
-        intro=_intro(recipe, provenance, pattern, mask_seed),
-        sections=_sections(sweep, chart[0], pattern),
-    )
-    return [folder / "metrics.json", *chart, *report.write(folder)]
 
 
-def sweep_table(sweep: SweepScores, values: dict[str, list[float]]) -> pd.DataFrame:
-    """One row per rate and one for AUILC, percent with one decimal."""
-    rows = [
-        {
-            "Missing rate": str(rate),
-            **{METRIC_TITLES[name]: _percent(column[i]) for name, column in values.items()},
-        }
-        for i, rate in enumerate(sweep.rates)
-    ]
-    if len(sweep.rates) > 1:
-        areas = sweep.areas(values)
-        rows.append(
-            {"Missing rate": _AREA_ROW, **{METRIC_TITLES[n]: _percent(area) for n, area in areas.items()}}
-        )
-    return pd.DataFrame(rows)
-
-
-def seeds_spread(sweeps: list[SweepScores]) -> dict[str, dict[str, tuple[float, float]]]:
-    """Mean and sample standard deviation over runs of every metric, at the lowest rate and for AUILC.
-
-    Raises:
-        RunError: the runs differ in their metrics or missing rates.
-    """
-    first = sweeps[0]
-    for sweep in sweeps[1:]:
-        _check_same("metrics", list(sweep.final), list(first.final))
-        _check_same("missing rates", sweep.rates, first.rates)
-    result: dict[str, dict[str, tuple[float, float]]] = {}
-    for name in first.final:
-        result[name] = {f"rate_{first.rates[0]}": mean_and_std([sweep.final[name][0] for sweep in sweeps])}
-        if len(first.rates) > 1:
-            result[name]["auilc"] = mean_and_std([sweep.areas(sweep.final)[name] for sweep in sweeps])
-    return result
-
-
-def seeds_table(sweeps: list[SweepScores]) -> pd.DataFrame:
-    """``seeds_spread`` for a person, in percent."""
-    titles = {f"rate_{sweeps[0].rates[0]}": f"Rate {sweeps[0].rates[0]}", "auilc": _AREA_ROW}
-    return pd.DataFrame(
-        [
-            {"Metric": METRIC_TITLES[name], **{titles[key]: _spread(*pair) for key, pair in pairs.items()}}
-            for name, pairs in seeds_spread(sweeps).items()
-        ]
+def _draw_cases(path_stem: Path, rows: dict[str, list[float]], scores: SweepScores) -> list[Path]:
+    """Scores of the cases of SMM as a matrix."""
+    values = np.array(list(rows.values()), dtype=np.float64)
+    lowest = 0.0 if np.isnan(values).all() else float(np.nanmin(values))
+    return matrix_chart(
+        [Matrix("", values, [[percent(value) for value in row] for row in values.tolist()])],
+        row_names=list(rows),
+        column_names=[point.label for point in scores.plan.points],
+        row_label="",
+        column_label="Kept modalities (L text, A audio, V vision)",
+        title="Test scores in percent by kept modalities",
+        path_stem=path_stem,
+        scale=(lowest - 0.1, 1.0),
     )
 
 
-def _check_same(what: str, found: Sequence[object], expected: Sequence[object]) -> None:
-    if list(found) != list(expected):
-        raise RunError(
-            f"the runs have different {what}",
-            found=", ".join(map(str, found)),
-            expected=", ".join(map(str, expected)),
-            do="Evaluate runs of one recipe together, others one by one",
-        )
+def _points(table: MetricTable, name: str) -> list[tuple[float, float, float | None]]:
+    deviations = [None if value != value else value for value in table.deviations[name]]
+    return list(zip(table.plan.rates, table.means[name], deviations, strict=True))
 
 
-def _intro(recipe: Recipe, provenance: dict[str, Any], pattern: str, mask_seed: int) -> list[str]:
-    sizes = " / ".join(str(size) for size in provenance["fold_sizes"].values())
-    return [
-        f"Task {recipe.task}, text encoder {recipe.model.text_encoder}, causal inference:"
-        f" {recipe.model.maci}. Missing pattern {pattern}, mask seed {mask_seed}."
-        f" Train / valid / test: {sizes} utterances.",
-        "Checkpoint and debiasing strength tau were chosen on the validation fold; class means are the"
-        " training fold's. Test labels decided nothing.",
-        f"Store {provenance['store_digest']}, split {provenance['split_digest']}.",
-    ]
-
-
-def _sections(sweep: SweepScores, chart: Path, pattern: str) -> list[Section]:
-    figure = Figure(
-        chart, f"Test scores against the missing rate, pattern {pattern}.", "Line chart of the table above"
+def _protocols(scores: SweepScores, chart: Path) -> Section:
+    paper = scores.paper
+    means = (
+        "the class means of the test fold, made with its labels"
+        if paper.means == EVALUATED_MEANS
+        else "no class means, as the model has no causal head"
     )
-    if sweep.debiased is None:
-        return [
-            Section(
-                "Test scores", tables=[Table("Percent.", sweep_table(sweep, sweep.plain))], figures=[figure]
+    tau = (
+        "no tau, as the model has no counterfactual text"
+        if paper.taus is None
+        else "for every metric, point and mask seed the tau with the best result on the test labels"
+    )
+    return Section(
+        "Strict and paper protocol",
+        paragraphs=[
+            "Both are computed from the same predictions. The paper protocol repeats how published numbers"
+            f" were made: {tau}; {means}. It measures what a choice on test data adds, not what the model can"
+            " do.",
+            "The checkpoint is the same in both, the one that validation chose: a checkpoint chosen on test"
+            " data would add to the difference.",
+        ],
+        tables=[
+            Table("Percent: strict / paper (paper - strict).", protocols_table(scores, headline(scores)))
+        ],
+        figures=[
+            Figure(
+                chart,
+                f"{METRIC_TITLES[headline(scores)[0]]} by protocol.",
+                "The protocols of the table above as a chart",
             )
+        ],
+    )
+
+
+def _counterfactual(measured: Measured) -> list[Section]:
+    scores, change = measured.scores, measured.intervals.change
+    if scores.tau is None or change is None:
+        return []
+    if scores.tau == 0:
+        paragraphs = [
+            "Validation chose tau = 0: debiasing by counterfactual text is off, and changes nothing."
         ]
+        return [Section("What counterfactual text changes", paragraphs)]
+    unit = _unit(measured.intervals)
     return [
         Section(
-            "Test scores with counterfactual debiasing",
-            paragraphs=[
-                f"tau = {sweep.tau:.1f}, best {METRIC_TITLES[sweep.tau_metric]} over the rates on validation."
+            "What counterfactual text changes",
+            tables=[
+                Table(
+                    f"Percent, strict protocol: tau = 0 (without), tau = {scores.tau:.1f} (with), and the"
+                    f" change with its {100 * LEVEL:.0f} % interval over {unit}.",
+                    change_table(scores, change[unit]),
+                )
             ],
-            tables=[Table("Percent, P(Y|do(l)) - tau P(Y|do(l_cf)).", sweep_table(sweep, sweep.debiased))],
-            figures=[figure],
-        ),
-        Section(
-            "Test scores without it",
-            tables=[Table("Percent, P(Y|do(l)) alone (tau = 0).", sweep_table(sweep, sweep.plain))],
-        ),
+        )
     ]
 
 
-def _headline(sweep: SweepScores) -> list[str]:
-    return [name for name in ("acc2", "f1", "acc3", "acc7", "f1_7") if name in sweep.final]
-
-
-def _points(sweep: SweepScores, name: str) -> list[tuple[float, float, float | None]]:
-    return [(rate, value, None) for rate, value in zip(sweep.rates, sweep.final[name], strict=True)]
-
-
-def _percent(value: float) -> str:
-    return "-" if value != value else f"{100 * value:.1f}"
-
-
-def _spread(mean: float, deviation: float) -> str:
-    return _percent(mean) if deviation != deviation else f"{100 * mean:.1f} ± {100 * deviation:.1f}"
+def _confusion(scores: SweepScores, chart: Path) -> Section:
+    caption = "Percent of the utterances of each true class; the number of utterances is beside its name."
+    return Section(
+        "Confusion matrices",
+        figures=[Figure(chart, caption, "Matrices of true against predicted class")],
+    )

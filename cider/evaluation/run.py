@@ -2,14 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from cider.evaluation.compare import Comparison, compare_runs
+from cider.evaluation.conditions import SMM, SweepPlan
+from cider.evaluation.groups import ScoredRun
+from cider.evaluation.intervals import sweep_intervals
+from cider.evaluation.predictions import SweepPredictions
+from cider.evaluation.protocols import SweepScores, score_sweep
 from cider.evaluation.report import write_report
-from cider.evaluation.sweep import SweepScores, predict_sweep, score_sweep
-from cider.run_folder import open_run
-from mer_data.errors import RecipeError
+from cider.evaluation.report_notes import Measured, RunFacts
+from cider.evaluation.sweep import Progress, load_sweep, predict_sweep
+from cider.recipe import (
+    Debiasing,
+    EvaluationPattern,
+    EvaluationPrecision,
+    EvaluationSettings,
+    Recipe,
+    load_recipe,
+)
+from cider.run_folder import RunFolder, open_run
+from mer_data.errors import RecipeError, RunError
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What is asked for in place of the recipe's ``evaluation``; None takes the recipe's.
+
+    Attributes:
+        pattern: missing pattern.
+        rates: missing rates, rising.
+        mask_seeds: seeds of the masks.
+        debiasing: where the counterfactual is subtracted.
+        precision: of the computations.
+        resamples: of the bootstrap.
+    """
+
+    pattern: EvaluationPattern | None = None
+    rates: tuple[float, ...] | None = None
+    mask_seeds: tuple[int, ...] | None = None
+    debiasing: Debiasing | None = None
+    precision: EvaluationPrecision | None = None
+    resamples: int | None = None
+
+    def over(self, settings: EvaluationSettings) -> EvaluationSettings:
+        """``settings`` with what is chosen.
+
+        Raises:
+            RecipeError: rates or mask seeds for a pattern that has neither.
+        """
+        chosen = {name: value for name, value in vars(self).items() if value is not None}
+        result = settings.model_copy(update=chosen)
+        if result.pattern == SMM and (self.rates or self.mask_seeds):
+            raise RecipeError(
+                "pattern smm has its seven cases in place of missing rates, and nothing random",
+                do="Leave out --rates and --mask-seeds",
+            )
+        return result
 
 
 @dataclass(frozen=True)
@@ -19,48 +72,120 @@ class Evaluation:
     Attributes:
         run: folder of the run.
         report: folder of the report.
-        scores: test metrics.
+        measured: predictions, test scores and their intervals.
     """
 
     run: Path
     report: Path
-    scores: SweepScores
+    measured: Measured
+
+    @property
+    def scores(self) -> SweepScores:
+        """Test scores."""
+        return self.measured.scores
 
 
 def evaluate_run(
     path: Path,
+    choices: Choices | None = None,
     *,
-    pattern: str | None = None,
-    rates: tuple[float, ...] | None = None,
-    mask_seed: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    report_only: bool = False,
+    force: bool = False,
+    progress: Progress | None = None,
 ) -> Evaluation:
-    """Predict, score and report one run; what is not given is the recipe's.
+    """Predict what is not predicted yet, score and report one run.
 
     Args:
         path: run folder.
-        pattern: missing pattern.
-        rates: missing rates, rising.
-        mask_seed: seed of the masks.
-        progress: called with the rates done and in total.
+        choices: in place of the recipe's.
+        report_only: from the saved predictions alone, without model and data.
+        force: predict again what is there.
+        progress: called with the conditions predicted and to predict.
+
+    Raises:
+        MerDataError: no run, or an input is missing or does not fit.
     """
-    run, experiment = open_run(path)
-    recipe = experiment.recipe
-    settings = recipe.evaluation
-    chosen_pattern = pattern or settings.pattern
-    seed = settings.mask_seed if mask_seed is None else mask_seed
-    table = predict_sweep(
-        run,
-        experiment,
-        pattern=chosen_pattern,
-        rates=rates or settings.rates,
-        mask_seed=seed,
-        progress=progress,
-    )
-    scores = score_sweep(table, experiment.task, settings.tau_metric)
-    folder = run.report_folder(chosen_pattern, seed)
-    write_report(folder, scores, recipe, run.read_provenance(), chosen_pattern, seed)
-    return Evaluation(path, folder, scores)
+    facts, measured = _measure(path, choices or Choices(), report_only, force, progress)
+    folder = path / "reports" / measured.scores.plan.name
+    write_report(folder, facts, measured)
+    return Evaluation(path, folder, measured)
+
+
+def compare_evaluated(paths: Sequence[Path], choices: Choices | None = None) -> Comparison:
+    """Compare runs by their saved predictions, all in the sweep of the first run's recipe.
+
+    Args:
+        paths: run folders; the others are compared with the first and those of its recipe.
+        choices: in place of the first recipe's.
+
+    Raises:
+        MerDataError: no run, no predictions, or runs that cannot be compared.
+    """
+    choices = choices or Choices()
+    runs: list[ScoredRun] = []
+    for path in paths:
+        recipe = _recipe(RunFolder(path))
+        settings = choices.over(runs[0].recipe.evaluation if runs else recipe.evaluation)
+        predictions = load_sweep(RunFolder(path), _plan(settings), precision=settings.precision)
+        scores = _score(predictions, settings)
+        runs.append(ScoredRun(path, recipe, predictions.identity, predictions.test, scores))
+    resamples = choices.over(runs[0].recipe.evaluation).resamples if runs else 0
+    return compare_runs(runs, resamples=resamples)
+
+
+def _measure(
+    path: Path, choices: Choices, report_only: bool, force: bool, progress: Progress | None
+) -> tuple[RunFacts, Measured]:
+    if report_only:
+        run = RunFolder(path)
+        recipe = _recipe(run)
+        settings = choices.over(recipe.evaluation)
+        predictions = load_sweep(run, _plan(settings), precision=settings.precision)
+    else:
+        run, experiment = open_run(path)
+        recipe = experiment.recipe
+        settings = choices.over(recipe.evaluation)
+        predictions = predict_sweep(
+            run, experiment, _plan(settings), precision=settings.precision, force=force, progress=progress
+        )
+    scores = _score(predictions, settings)
+    intervals = sweep_intervals(predictions, scores, settings.resamples)
+    facts = RunFacts(path.resolve().name, recipe, run.read_provenance(), _result(run))
+    return facts, Measured(predictions, scores, intervals)
+
+
+def _plan(settings: EvaluationSettings) -> SweepPlan:
+    return SweepPlan.of(settings.pattern, settings.rates, settings.mask_seeds)
+
+
+def _score(predictions: SweepPredictions, settings: EvaluationSettings) -> SweepScores:
+    return score_sweep(predictions, tau_metric=settings.tau_metric, debiasing=settings.debiasing)
+
+
+def _recipe(run: RunFolder) -> Recipe:
+    """The recipe of a run that is there.
+
+    Raises:
+        RunError: no run.
+    """
+    if not run.recipe_path.is_file() or not run.provenance_path.is_file():
+        raise RunError("no training run", where=run.path, do="Make one with `cider train RECIPE`")
+    return load_recipe(run.recipe_path)
+
+
+def _result(run: RunFolder) -> dict[str, Any] | None:
+    """How training ended, where it has.
+
+    Raises:
+        RunError: the file that says so is damaged.
+    """
+    if not run.result_path.is_file():
+        return None
+    try:
+        content = json.loads(run.result_path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunError("damaged result of training", where=run.result_path, do="Train again") from error
+    return content if isinstance(content, dict) else None
 
 
 def parse_rates(text: str) -> tuple[float, ...]:
@@ -78,3 +203,22 @@ def parse_rates(text: str) -> tuple[float, ...]:
             "not a list of missing rates", found=repr(text), expected="rising numbers in [0, 1], as 0,0.5,1"
         )
     return rates
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Mask seeds from "0,1,2".
+
+    Raises:
+        RecipeError: not whole numbers from 0 on, or one twice.
+    """
+    try:
+        seeds = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        seeds = ()
+    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
+        raise RecipeError(
+            "not a list of mask seeds",
+            found=repr(text),
+            expected="different whole numbers from 0 on, as 0,1,2",
+        )
+    return seeds

@@ -1,180 +1,178 @@
-"""A sweep over missing rates: predictions as a table, and every number computed from that table."""
+"""A sweep: predicting what is not predicted yet, with one encoding of every text and two heads."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, cast
+from dataclasses import replace
+from typing import cast
 
-import numpy as np
-import pandas as pd
 import torch
-from numpy.typing import NDArray
 
-from cider.evaluation.debiasing import choose_tau, debiased
-from cider.evaluation.metrics import auilc, scores
-from cider.evaluation.predictor import COUNTERFACTUAL, FACTUAL, FoldPredictor
+from cider.evaluation.conditions import Condition, SweepPlan
+from cider.evaluation.masks import SCHEME
+from cider.evaluation.predictions import (
+    SCORED_FOLDS,
+    Identity,
+    Prediction,
+    PredictionFolder,
+    SweepPredictions,
+    collect,
+)
+from cider.evaluation.predictor import FoldPredictor, check_alignment
+from cider.evaluation.shared_texts import SharedTexts
 from cider.experiment import Experiment
+from cider.model import CausalHead
+from cider.recipe import EvaluationPrecision, load_recipe
 from cider.run_folder import RunFolder
 from mer_data.errors import RunError
-from mer_data.files import complete_or_absent
-from mer_data.tasks import Task
+from mer_data.files import sha256_file, sha256_text
+from mer_data.statistics.class_statistics import ClassStatistics, class_statistics
+from mer_data.tasks import get_task
+from mer_data.text_encoders import TextEncoder
 
-SCORED_FOLDS = ("valid", "test")
-ByRate = dict[float, dict[str, NDArray[np.float64]]]
-
-
-@dataclass(frozen=True)
-class SweepScores:
-    """Test metrics of one sweep.
-
-    Attributes:
-        rates: missing rates, rising.
-        tau: debiasing strength chosen on validation; None without counterfactual text.
-        tau_metric: the metric that chose it.
-        plain: metric name to one value per rate, without counterfactual text.
-        debiased: the same with it, at ``tau``; None without counterfactual text.
-    """
-
-    rates: tuple[float, ...]
-    tau: float | None
-    tau_metric: str
-    plain: dict[str, list[float]]
-    debiased: dict[str, list[float]] | None
-
-    @property
-    def final(self) -> dict[str, list[float]]:
-        """The model's own answer: debiased where it has counterfactual text."""
-        return self.plain if self.debiased is None else self.debiased
-
-    def areas(self, values: dict[str, list[float]]) -> dict[str, float]:
-        """AUILC (paper eq. 31) of every metric over the rates; NaN for a single rate."""
-        if len(self.rates) < 2:
-            return dict.fromkeys(values, float("nan"))
-        return {name: auilc(self.rates, column) for name, column in values.items()}
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; JSON has no NaN, so the metric of an empty group becomes null."""
-        value = {
-            "rates": list(self.rates),
-            "tau": self.tau,
-            "tau_metric": self.tau_metric,
-            "plain": self.plain,
-            "debiased": self.debiased,
-            "auilc": self.areas(self.final) if len(self.rates) > 1 else None,
-        }
-        return {name: without_nan(item) for name, item in value.items()}
+Progress = Callable[[int, int], None]
+_AGAIN = "Make them again with `cider evaluate RUN`, without --report-only"
 
 
 def predict_sweep(
     run: RunFolder,
     experiment: Experiment,
+    plan: SweepPlan,
     *,
-    pattern: str,
-    rates: tuple[float, ...],
-    mask_seed: int,
-    progress: Callable[[int, int], None] | None = None,
-) -> pd.DataFrame:
-    """Predict validation and test at every rate and save the table as Parquet.
+    precision: EvaluationPrecision = "float32",
+    force: bool = False,
+    progress: Progress | None = None,
+) -> SweepPredictions:
+    """Predict validation and test in every condition of ``plan`` and save the tables.
 
-    Returns:
-        Columns id, split, pattern, rate, mask_seed, view, ``p_<class>`` for every class, label.
+    Tables that are there already and belong to exactly this are used; what is missing, damaged or of
+    something else is predicted.
+
+    Args:
+        run: has the checkpoint, gets the tables.
+        experiment: the run's.
+        plan: the sweep.
+        precision: of the computations.
+        force: predict everything again.
+        progress: called with the conditions predicted and to predict.
+
+    Raises:
+        MerDataError: the pattern does not fit the data, or an input is missing.
     """
-    model = experiment.build_model()
-    run.load_weights(model)
+    check_alignment(plan.pattern, experiment)
+    folder = PredictionFolder(run.path / "predictions", experiment.task)
+    identity = _identity(run, experiment, precision)
+    missing = {
+        fold: [
+            condition
+            for condition in plan.conditions
+            if force or not _is_there(folder, condition, fold, identity)
+        ]
+        for fold in SCORED_FOLDS
+    }
+    if any(missing.values()):
+        _predict(run, experiment, folder, missing, identity, progress)
+    return collect(folder, plan, identity)
+
+
+def load_sweep(
+    run: RunFolder, plan: SweepPlan, *, precision: EvaluationPrecision = "float32"
+) -> SweepPredictions:
+    """The tables of a sweep that was predicted before; neither model nor data are needed.
+
+    Raises:
+        RunError: no run, a table is missing, or belongs to something else than the run.
+    """
+    if not run.recipe_path.is_file() or not run.provenance_path.is_file():
+        raise RunError("no training run", where=run.path, do="Make one with `cider train RECIPE`")
+    recipe, recorded = load_recipe(run.recipe_path), run.read_provenance()
+    if recorded.get("recipe_digest") != sha256_file(run.recipe_path):
+        raise RunError(
+            "the run was trained on another recipe", where=run.path, do="Do not edit it; train again"
+        )
+    expected = {
+        "store": str(recorded.get("store_digest")),
+        "split": str(recorded.get("split_digest")),
+        "task": recipe.task,
+        "masks": SCHEME,
+        "precision": precision,
+    }
+    if run.checkpoint_path.is_file():
+        expected["checkpoint"] = sha256_file(run.checkpoint_path)
+    folder = PredictionFolder(run.path / "predictions", get_task(recipe.task))
+    return collect(folder, plan, expected, do=_AGAIN)
+
+
+def evaluated_statistics(experiment: Experiment, encoder: TextEncoder, fold: str = "test") -> ClassStatistics:
+    """Class statistics as of training, but of another fold with its labels (for the protocol ``paper``)."""
+    splits = experiment.split.splits
+    exchanged = replace(experiment.split, splits={**splits, "train": splits[fold], fold: splits["train"]})
+    return class_statistics(experiment.store, exchanged, experiment.task, encoder)
+
+
+def _identity(run: RunFolder, experiment: Experiment, precision: str) -> Identity:
+    """Everything that decides predictions, as digests."""
+    if not run.checkpoint_path.is_file():
+        raise RunError("the run has no checkpoint", where=run.path, do="Train it with `cider train`")
+    kept = experiment.kept_token_ids().tolist() if experiment.recipe.model.debiases_language else None
+    return {
+        "checkpoint": sha256_file(run.checkpoint_path),
+        "store": experiment.store.content_digest,
+        "split": experiment.split.digest,
+        "task": experiment.task.name,
+        "vocabulary": "none" if kept is None else sha256_text(",".join(map(str, kept))),
+        "masks": SCHEME,
+        "precision": precision,
+    }
+
+
+def _is_there(folder: PredictionFolder, condition: Condition, fold: str, identity: Identity) -> bool:
+    """Whether a whole table of exactly this exists."""
+    try:
+        return folder.read(condition, fold)[1] == identity
+    except RunError:
+        return False
+
+
+def _predict(
+    run: RunFolder,
+    experiment: Experiment,
+    folder: PredictionFolder,
+    missing: dict[str, list[Condition]],
+    identity: Identity,
+    progress: Progress | None,
+) -> None:
+    recipe = experiment.recipe
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = experiment.build_model()
+    evaluated = None
+    if isinstance(model.head, CausalHead) and missing["test"]:
+        # Before the checkpoint is loaded: class means are of the frozen encoder.
+        evaluated = evaluated_statistics(experiment, cast(TextEncoder, model.text_encoder))
+    run.load_weights(model)
     model.to(device)
-    kept = experiment.kept_token_ids() if experiment.recipe.model.debiases_language else None
-    parts = []
-    for number, fold in enumerate(SCORED_FOLDS):
+    kept = experiment.kept_token_ids() if recipe.model.debiases_language else None
+    done, total = 0, sum(map(len, missing.values()))
+    for fold, conditions in missing.items():
+        if not conditions:
+            continue
         predictor = FoldPredictor(
             model,
             experiment,
             fold,
             device=device,
-            batch_size=experiment.recipe.evaluation.batch_size,
+            batch_size=recipe.evaluation.batch_size,
             kept_token_ids=kept,
+            bf16=identity["precision"] == "bf16",
         )
-        for step, rate in enumerate(rates, start=1):
-            for view, probabilities in predictor.predict(pattern, rate, mask_seed).items():
-                part = pd.DataFrame({"id": predictor.ids, "split": fold, "pattern": pattern, "rate": rate})
-                part = part.assign(mask_seed=mask_seed, view=view)
-                for index, name in enumerate(experiment.task.classes):
-                    part[f"p_{name}"] = probabilities[:, index]
-                parts.append(part.assign(label=predictor.labels))
+        texts = SharedTexts(model.text_encoder, pad_id=experiment.special.pad)
+        for condition in conditions:
+            views = predictor.predict_condition(
+                condition, texts=texts, evaluated=evaluated if fold == "test" else None
+            )
+            labels = predictor.labels.astype(float)
+            prediction = Prediction(predictor.ids, predictor.videos, labels, views)
+            folder.write(condition, fold, prediction, identity)
+            done += 1
             if progress is not None:
-                progress(number * len(rates) + step, len(SCORED_FOLDS) * len(rates))
-    table = pd.concat(parts, ignore_index=True)
-    with complete_or_absent(run.predictions_path(pattern, mask_seed)) as partial:
-        table.to_parquet(partial, index=False)
-    return table
-
-
-def load_predictions(path: Path) -> pd.DataFrame:
-    """A table of ``predict_sweep``.
-
-    Raises:
-        RunError: missing or damaged.
-    """
-    try:
-        return pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise RunError(
-            "no readable predictions", where=path, do="Make them with `cider evaluate RUN`"
-        ) from error
-
-
-def score_sweep(table: pd.DataFrame, task: Task, tau_metric: str | None = None) -> SweepScores:
-    """Score test predictions; tau is chosen on the validation predictions of the same sweep.
-
-    Args:
-        table: predictions of one pattern and mask seed.
-        task: the task of the run.
-        tau_metric: metric whose AUILC on validation chooses tau; None: acc2 for binary, acc7 for seven.
-    """
-    metric = tau_metric or ("acc2" if task.name == "binary" else "acc7")
-    valid, test = (_by_rate(table, fold, task) for fold in SCORED_FOLDS)
-    labels = {fold: _labels(table, fold) for fold in SCORED_FOLDS}
-    rates = tuple(sorted(test))
-    plain = _columns([scores(test[rate][FACTUAL], labels["test"], task) for rate in rates])
-    if COUNTERFACTUAL not in test[rates[0]]:
-        return SweepScores(rates, None, metric, plain, None)
-    tau = choose_tau(
-        {rate: (views[FACTUAL], views[COUNTERFACTUAL]) for rate, views in valid.items()},
-        labels["valid"],
-        task,
-        metric,
-    )
-    answers = [debiased(test[rate][FACTUAL], test[rate][COUNTERFACTUAL], tau) for rate in rates]
-    return SweepScores(
-        rates, tau, metric, plain, _columns([scores(a, labels["test"], task) for a in answers])
-    )
-
-
-def _by_rate(table: pd.DataFrame, fold: str, task: Task) -> ByRate:
-    columns = [f"p_{name}" for name in task.classes]
-    result: ByRate = {}
-    for key, part in table[table["split"] == fold].groupby(["rate", "view"]):
-        rate, view = cast(tuple[float, str], key)
-        result.setdefault(rate, {})[view] = part.sort_values("id")[columns].to_numpy(np.float64)
-    return result
-
-
-def _labels(table: pd.DataFrame, fold: str) -> NDArray[np.float64]:
-    part = table[table["split"] == fold]
-    one = part[(part["rate"] == part["rate"].min()) & (part["view"] == FACTUAL)]
-    return one.sort_values("id")["label"].to_numpy(np.float64)
-
-
-def _columns(rows: list[dict[str, float]]) -> dict[str, list[float]]:
-    return {name: [row[name] for row in rows] for name in rows[0]}
-
-
-def without_nan(value: Any) -> Any:
-    """``value`` with null for NaN, which JSON does not have: a metric of an empty group."""
-    if isinstance(value, dict):
-        return {key: without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_nan(item) for item in value]
-    return None if isinstance(value, float) and value != value else value
+                progress(done, total)

@@ -42,7 +42,7 @@ def _fill() -> None:
     from mer_data.build import build_store
     from mer_data.sources import open_source
     from mer_data.sources.sample import SampleSize, write_sample
-    from mer_data.splits import SplitManifest, repartition, standard_split
+    from mer_data.splits import RepartitionSettings, SplitManifest, repartition, standard_split
     from mer_data.statistics.class_statistics import class_statistics
     from mer_data.statistics.vocabulary import counterfactual_vocabulary
     from mer_data.store import FeatureStore
@@ -62,9 +62,9 @@ def _fill() -> None:
     store = FeatureStore.open(workspace.store_path("unaligned"))
     corpus = {"dataset": "sample", "utterance_digest": store.utterance_digest}
     standard_split(store.utterances, **corpus).save(workspace.split_path("standard"))
-    repartition(store.utterances, task=task, seed=0, steps=200, **corpus).save(
-        workspace.split_path("ood_binary_seed0")
-    )
+    settings = RepartitionSettings(label_tolerance=0.1, steps_per_utterance=2)
+    (ood,) = repartition(store.utterances, task=task, settings=settings, **corpus)
+    ood.save(workspace.split_path("ood_binary_seed0"))
     encoder = load_text_encoder("tiny", store.word_pieces)
     for alignment, name in (
         ("unaligned", "standard"),

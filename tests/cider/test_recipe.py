@@ -54,6 +54,11 @@ def test_maci_names_the_halves_that_are_on(maci, label, language):
 # --- finding ---
 
 
+def test_a_bare_no_is_the_precision_and_not_false():
+    recipe = load_recipe(find_recipe("sample"), ("training.mixed_precision=no",))
+    assert recipe.training.mixed_precision == "no"
+
+
 def test_a_recipe_is_found_by_name_or_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # away from a checkout, whose recipes/sample.yaml is found as a path
     for name in ("sample", "sample.yaml", "recipes/sample.yaml"):
@@ -148,6 +153,23 @@ def test_both_metrics_are_told_and_loss_and_none_always_go():
         load_recipe(
             find_recipe("sample"), (f"task={task}", "selection.metric=loss", "evaluation.tau_metric=null")
         )
+
+
+@pytest.mark.parametrize("seeds", ["[]", "[0, 0]", "[-1]", "[0.5]", "0"])
+def test_mask_seeds_are_different_whole_numbers(seeds):
+    refuse(r"evaluation\.mask_seeds", f"evaluation.mask_seeds={seeds}")
+    recipe = load_recipe(find_recipe("sample"), ("evaluation.mask_seeds=[3, 0]",))
+    assert (recipe.evaluation.mask_seeds, recipe.evaluation.mask_seed) == ((3, 0), 3)
+
+
+def test_smm_is_measured_and_not_trained_with():
+    assert load_recipe(find_recipe("sample"), ("evaluation.pattern=smm",)).evaluation.pattern == "smm"
+    refuse(r"missing\.pattern", "missing.pattern=smm")
+    refuse(
+        "selection.rates: evaluation.pattern smm has no rates",
+        "evaluation.pattern=smm",
+        "selection.rates=[0, 0.5]",
+    )
 
 
 # --- overrides ---

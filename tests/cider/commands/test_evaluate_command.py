@@ -1,10 +1,21 @@
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 METRICS = ["acc2", "f1", "acc2_has0", "f1_has0", "acc3", "f1_3"]
+
+
+@pytest.fixture(autouse=True)
+def _quick_figures(monkeypatch):
+    """Figures are made as ever and saved as one byte: drawing takes most of the time of a report."""
+    monkeypatch.setattr(
+        "matplotlib.figure.Figure.savefig", lambda figure, path, **_: Path(path).write_bytes(b"1")
+    )
 
 
 @pytest.fixture
@@ -38,7 +49,11 @@ def test_one_run_is_measured_and_reported(home, cider, own_run):
         assert lines[2 + index].split()[1:] == [
             f"{100 * metrics['debiased'][name][index]:.1f}" for name in METRICS
         ]
-    assert lines[6] == f"Report: {folder / 'summary.html'}"
+    assert lines[6].startswith("Acc2 by both protocols")
+    assert lines[7].split() == ["Missing", "rate", "strict", "paper", "difference"]
+    both = metrics["protocols"]["acc2"]
+    assert lines[9].split()[:3] == ["0.5", f"{100 * both['strict'][1]:.1f}", f"{100 * both['paper'][1]:.1f}"]
+    assert lines[12] == f"Report: {folder / 'summary.html'}"
     assert (folder / "summary.html").is_file()
     assert "Mean" not in result.stdout
 
@@ -48,7 +63,7 @@ def test_two_runs_give_mean_and_spread(home, cider, own_run, second_run):
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     start = lines.index("Mean and standard deviation over 2 runs:")
-    assert lines[start + 1].split() == ["Metric", "Rate", "0.0", "AUILC"]
+    assert lines[start + 1].endswith("Mean over 0 to 0.5")  # no AUILC: the rates do not span 0 to 1
     values = [
         100 * loads((run / "reports" / "rmfm-mask0" / "metrics.json").read_text())["debiased"]["acc2"][0]
         for run in (own_run, second_run)
@@ -56,22 +71,47 @@ def test_two_runs_give_mean_and_spread(home, cider, own_run, second_run):
     expected = f"{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f}"
     assert lines[start + 2].split(None, 1)[1].startswith(expected)
     assert values[0] != values[1]
+    assert lines[-1] == f"Next: cider compare {own_run} {second_run}"
 
 
 def test_json_is_what_the_reports_hold(home, cider, own_run, second_run):
     result = cider(
-        "evaluate", own_run, second_run, "--json", "--rates", "0.5", "--pattern", "rmm", "--mask-seed", 2
+        "evaluate", own_run, second_run, "--json", "--rates", "0.5", "--pattern", "rmm", "--mask-seeds", "2,3"
     )
     assert result.exit_code == 0, result.output
     told = loads(result.stdout)["runs"]
     assert [entry["run"] for entry in told] == [str(own_run), str(second_run)]
     for entry, run in zip(told, (own_run, second_run), strict=True):
-        folder = run / "reports" / "rmm-mask2"
+        folder = run / "reports" / "rmm-mask2-3"
         assert entry.pop("run") == str(run)
         assert entry.pop("report") == str(folder)
         assert entry == loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        assert entry["rates"] == [0.5]
+        assert (entry["rates"], entry["mask_seeds"]) == ([0.5], [2, 3])
         assert entry["auilc"] is None
+
+
+def test_a_report_is_made_of_saved_predictions(cider, fails, own_run, monkeypatch, tmp_path):
+    monkeypatch.setenv("MER_DATA_HOME", str(tmp_path / "nowhere"))
+    result = cider("evaluate", own_run, "--report-only", "--debiasing", "log", "--resamples", "100", "--json")
+    assert result.exit_code == 0, result.output
+    (entry,) = loads(result.stdout)["runs"]
+    assert (entry["debiasing"], entry["intervals"]["resamples"]) == ("log", 100)
+    shutil.rmtree(own_run / "predictions")
+    line = fails(cider("evaluate", own_run, "--report-only"))
+    assert "no predictions of valid for complete data" in line
+    assert line.endswith("Make them with `cider evaluate RUN`, without --report-only.")
+
+
+def test_smm_has_its_seven_cases(home, cider, fails, own_run):
+    result = cider("evaluate", own_run, "--pattern", "smm")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    cases = [line.split()[0] for line in lines[2:9]]
+    assert cases == ["LAV", "LA", "LV", "L", "AV", "A", "V"]
+    assert "Mean of the cases" in lines[9]
+    assert f"Report: {own_run / 'reports' / 'smm' / 'summary.html'}" in lines
+    line = fails(cider("evaluate", own_run, "--pattern", "smm", "--rates", "0,1"))
+    assert "pattern smm has its seven cases in place of missing rates" in line
 
 
 def test_runs_of_different_tasks_are_not_averaged(home, cider, fails, make_recipe, own_run, tmp_path):
@@ -92,22 +132,49 @@ def test_bad_rates_are_one_line(home, cider, fails, own_run, rates):
     assert "not a list of missing rates" in fails(cider("evaluate", own_run, "--rates", rates))
 
 
+@pytest.mark.parametrize("seeds", ["a", "0,0", "-1", ""])
+def test_bad_mask_seeds_are_one_line(home, cider, fails, own_run, seeds):
+    assert "not a list of mask seeds" in fails(cider("evaluate", own_run, "--mask-seeds", seeds))
+
+
 def test_a_folder_that_is_no_run_is_one_line(home, cider, fails, tmp_path):
     assert "no training run" in fails(cider("evaluate", tmp_path / "nothing"))
-    assert "no training run" in fails(cider("evaluate", tmp_path))
+    assert "no training run" in fails(cider("evaluate", tmp_path, "--report-only"))
 
 
 def test_a_damaged_run_is_one_line(home, cider, fails, own_run):
     (own_run / "checkpoints" / "best.safetensors").write_bytes(b"gone")
     assert "damaged checkpoint" in fails(cider("evaluate", own_run))
+    assert "these predictions belong to another checkpoint" in fails(
+        cider("evaluate", own_run, "--report-only")
+    )
     shutil.rmtree(own_run / "checkpoints")
     assert "the run has no checkpoint" in fails(cider("evaluate", own_run))
     (own_run / "provenance.json").write_text("{", encoding="utf-8")
     assert "damaged provenance" in fails(cider("evaluate", own_run))
 
 
-def test_a_pattern_that_needs_aligned_data_is_one_line(home, cider, fails, own_run):
-    assert "needs aligned data" in fails(cider("evaluate", own_run, "--pattern", "tmfm"))
+@pytest.mark.parametrize("pattern", ["tmfm", "stmfm"])
+def test_a_pattern_that_needs_aligned_data_is_one_line(home, cider, fails, own_run, pattern):
+    line = fails(cider("evaluate", own_run, "--pattern", pattern))
+    assert f"the missing pattern {pattern} needs aligned data" in line
+
+
+def test_an_empty_class_in_test_is_null_with_a_note(home, cider, own_run):
+    for path in (own_run / "predictions").glob("*.test.parquet"):
+        table = pq.read_table(path)
+        labels = table["label"].to_pandas() * 0
+        index = table.schema.get_field_index("label")
+        pq.write_table(table.set_column(index, "label", pa.array(labels)), path)
+    result = cider("evaluate", own_run, "--report-only", "--json")
+    assert result.exit_code == 0, result.output
+    (entry,) = loads(result.stdout)["runs"]
+    assert entry["debiased"]["acc2"] == entry["protocols"]["acc2"]["paper"] == [None] * 3
+    assert entry["debiased"]["acc3"] != [None] * 3
+    assert any(
+        "The test fold has no utterance of class negative, positive" in note for note in entry["notes"]
+    )
+    assert " - " in cider("evaluate", own_run, "--report-only").stdout
 
 
 def test_another_workspace_is_one_line(cider, fails, own_run, tmp_path, monkeypatch):
@@ -117,4 +184,5 @@ def test_another_workspace_is_one_line(cider, fails, own_run, tmp_path, monkeypa
 
 def test_runs_and_known_patterns_are_required(cider, own_run):
     assert cider("evaluate").exit_code == 2
-    assert cider("evaluate", own_run, "--pattern", "smm").exit_code == 2
+    assert cider("evaluate", own_run, "--pattern", "other").exit_code == 2
+    assert cider("evaluate", own_run, "--resamples", "10").exit_code == 2

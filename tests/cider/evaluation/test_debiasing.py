@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from cider.evaluation.debiasing import TAU_GRID, choose_tau, debiased
+from cider.evaluation.debiasing import TAU_GRID, best_strengths, choose_tau, debiased, tau_curves
 from cider.evaluation.metrics import auilc, score
 from mer_data.errors import RunError
 from mer_data.tasks import TASKS
@@ -71,3 +71,41 @@ def test_impossible_choices_are_refused():
         choose_tau({0.0: (BIAS, BIAS)}, LABELS, BINARY, "acc9")
     with pytest.raises(RunError, match=r'"acc2" is undefined .* among 4. Choose tau on another fold'):
         choose_tau({0.0: (BIAS, BIAS)}, np.zeros(4), BINARY, "acc2")
+
+
+def test_log_space_subtracts_logarithms():
+    first, second = np.array([[0.5, 0.4, 0.1]]), np.array([[0.2, 0.8, 0.0]])
+    found = debiased(first, second, 0.5, "log")
+    assert found[0, :2] == pytest.approx([np.log(0.5) - 0.5 * np.log(0.2), np.log(0.4) - 0.5 * np.log(0.8)])
+    assert np.isfinite(found).all()
+    assert debiased(first, second, 0.0, "log").argmax() == first.argmax()
+
+
+def test_the_space_changes_the_choice():
+    # In log space, any strength above 0 takes more from "positive" the less sure the others are.
+    factual_scores = np.array([[0.45, 0.05, 0.5]] * 2 + [[0.05, 0.05, 0.9]] * 2)
+    bias = np.array([[0.05, 0.05, 0.9]] * 4)
+    assert choose_tau({0.0: (factual_scores, bias)}, LABELS, BINARY, "acc2") == 0.1
+    assert choose_tau({0.0: (factual_scores, bias)}, LABELS, BINARY, "acc2", space="log") == 0.1
+    firm = np.array([[0.2, 0.05, 0.75]] * 2 + [[0.01, 0.01, 0.98]] * 2)
+    assert choose_tau({0.0: (firm, bias)}, LABELS, BINARY, "acc2") == 0.7
+    assert choose_tau({0.0: (firm, bias)}, LABELS, BINARY, "acc2", space="log") == 0.5
+
+
+def test_curves_are_the_metric_at_every_strength():
+    rng = np.random.default_rng(1)
+    one, other = rng.random((2, 5, 4, 3))
+    curves = tau_curves(one, other, LABELS, BINARY, ["acc2", "f1"], grid=(0.0, 0.7, 2.0))
+    for number, tau in enumerate((0.0, 0.7, 2.0)):
+        for row in range(5):
+            for name in ("acc2", "f1"):
+                expected = score(debiased(one[row], other[row], tau), LABELS, BINARY, name)
+                assert curves[name][number, row] == pytest.approx(expected)
+
+
+def test_the_weakest_of_the_best_of_every_column():
+    values = np.array([[0.5, 0.9, np.nan], [0.7, 0.1, np.nan], [0.7, 0.9, np.nan]])
+    strengths, best = best_strengths(values, grid=(3.0, 2.0, -1.0))
+    assert strengths[:2].tolist() == [-1.0, -1.0]
+    assert best[:2].tolist() == [0.7, 0.9]
+    assert np.isnan([strengths[2], best[2]]).all()

@@ -1,7 +1,20 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import accuracy_score, f1_score
 
-from cider.evaluation.metrics import auilc, mean_and_std, metric_names, score, scores
+from cider.evaluation.metrics import (
+    accuracy_names,
+    areas,
+    auilc,
+    mean_and_std,
+    metric_names,
+    right_answers,
+    score,
+    score_many,
+    scores,
+)
 from mer_data.errors import RunError
 from mer_data.tasks import TASKS
 
@@ -142,3 +155,95 @@ def test_mean_and_std():
     assert mean == 0.5
     assert np.isnan(std)
     assert np.isnan(mean_and_std([])).all()
+
+
+def test_areas_are_auilc_of_every_column():
+    rates, rng = [0.0, 0.2, 0.7, 1.0], np.random.default_rng(2)
+    values = rng.random((4, 3, 2))
+    found = areas(rates, values)
+    assert found.shape == (3, 2)
+    for row in range(3):
+        for column in range(2):
+            assert found[row, column] == pytest.approx(auilc(rates, values[:, row, column]))
+
+
+# --- many at once ---
+
+
+def by_scikit_learn(values, labels, task, weights=None):
+    """The metrics of method section 6 by scikit-learn, with weighted utterances."""
+    truth, predicted = task.class_of(labels), values.argmax(axis=1)
+    weights = np.ones(len(labels)) if weights is None else weights
+    groups = {"acc7": ("f1_7", truth, predicted, weights)}
+    if task is BINARY:
+        some = labels != 0
+        positive = (values[:, 2] > values[:, 0]).astype(int)
+        groups = {
+            "acc2": ("f1", truth[some], predicted[some], weights[some]),
+            "acc2_has0": ("f1_has0", (labels >= 0).astype(int), positive, weights),
+            "acc3": ("f1_3", truth, predicted, weights),
+        }
+    result = {}
+    for accuracy_name, (f1_name, true, said, weight) in groups.items():
+        result[accuracy_name] = accuracy_score(true, said, sample_weight=weight)
+        result[f1_name] = f1_score(true, said, average="weighted", sample_weight=weight, zero_division=0)
+    return result
+
+
+@pytest.mark.parametrize("task", [BINARY, SEVEN], ids=lambda task: task.name)
+@settings(max_examples=30)
+@given(data=st.data())
+def test_scores_equal_scikit_learn(task, data):
+    size = data.draw(st.integers(2, 30))
+    labels = np.array(data.draw(st.lists(st.integers(-15, 15), min_size=size, max_size=size))) / 5
+    labels[0] = 1.0  # or acc2 has no utterance
+    classes = data.draw(st.lists(st.integers(0, task.num_classes - 1), min_size=size, max_size=size))
+    weights = np.array(data.draw(st.lists(st.integers(0, 3), min_size=size, max_size=size)), dtype=float)
+    weights[0] = 1
+    values = (
+        one_hot(classes, task.num_classes) + np.random.default_rng(size).random((size, task.num_classes)) / 2
+    )
+    assert scores(values, labels, task) == pytest.approx(by_scikit_learn(values, labels, task))
+    found = score_many(values[None], labels, task, None, weights[None])
+    expected = by_scikit_learn(values, labels, task, weights)
+    assert {name: value[0, 0] for name, value in found.items()} == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("task", [BINARY, SEVEN], ids=lambda task: task.name)
+def test_many_sets_and_weightings_are_each_on_its_own(task):
+    rng = np.random.default_rng(5)
+    labels = rng.choice(np.round(np.linspace(-3, 3, 31), 1), size=50)
+    values, weights = rng.normal(size=(4, 50, task.num_classes)), rng.integers(0, 3, size=(6, 50))
+    found = score_many(values, labels, task, None, weights)
+    for x in range(4):
+        for r in range(6):
+            expected = by_scikit_learn(values[x], labels, task, weights[r])
+            assert {name: table[x, r] for name, table in found.items()} == pytest.approx(expected)
+    # A weight is a number of copies.
+    copies = np.repeat(np.arange(50), weights[0])
+    again = scores(values[0][copies], labels[copies], task)
+    assert {name: table[0, 0] for name, table in found.items()} == pytest.approx(again)
+    chosen = metric_names(task)[1]
+    assert list(score_many(values, labels, task, [chosen])) == [chosen]
+
+
+def test_a_group_without_weight_gives_nan():
+    labels, weights = np.array([0.0, 1.0]), np.array([[1.0, 0.0], [0.0, 1.0]])
+    found = score_many(one_hot([1, 2], 3)[None], labels, BINARY, ["acc2", "f1", "acc3"], weights)
+    assert np.isnan(found["acc2"][0, 0])
+    assert np.isnan(found["f1"][0, 0])
+    assert (found["acc2"][0, 1], found["acc3"].tolist()) == (1.0, [[1.0, 1.0]])
+
+
+def test_right_answers_are_those_an_accuracy_counts():
+    rng = np.random.default_rng(6)
+    for task in (BINARY, SEVEN):
+        labels = rng.choice([-2.0, -1.0, 0.0, 1.0], size=60)
+        values = rng.random((60, task.num_classes))
+        expected = scores(values, labels, task)
+        for name in accuracy_names(task):
+            member, right = right_answers(values, labels, task, name)
+            assert right.sum() / member.sum() == pytest.approx(expected[name])
+            assert not (right & ~member).any()
+    with pytest.raises(RunError, match='"binary" has no accuracy "f1": expected acc2 or acc2_has0 or acc3'):
+        right_answers(np.zeros((1, 3)), np.zeros(1), BINARY, "f1")

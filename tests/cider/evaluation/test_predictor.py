@@ -1,19 +1,27 @@
+import copy
 import dataclasses
 
 import numpy as np
 import pytest
 import torch
 
+from cider.evaluation.conditions import COMPLETE, NOTHING, Condition, condition_of
+from cider.evaluation.masks import removed, utterance_keys
 from cider.evaluation.predictor import (
     COUNTERFACTUAL,
+    EVALUATED_MEANS,
     FACTUAL,
+    NO_MEANS,
+    TRAINING_MEANS,
     FoldPredictor,
-    remove_from_item,
-    utterance_generator,
 )
+from cider.evaluation.shared_texts import SharedTexts
+from cider.evaluation.sweep import evaluated_statistics
 from cider.run_folder import open_run
 from mer_data.batches import Collator, UtteranceDataset
-from mer_data.errors import MerDataError
+from mer_data.errors import MerDataError, RunError
+from mer_data.missing import Positions, apply
+from mer_data.text_encoders import load_text_encoder
 
 RATES = (0.0, 0.5, 1.0)
 
@@ -32,20 +40,13 @@ def items_of(experiment, fold="test"):
     return list(UtteranceDataset(experiment.store, rows).__getitems__(list(range(len(rows)))))
 
 
-def id_of(experiment, item):
-    return experiment.store.utterances["id"].iloc[item.index]
-
-
-def removed_from(experiment, item, pattern, rate, seed=0):
-    generator = utterance_generator(seed, pattern, rate, id_of(experiment, item))
-    return remove_from_item(item, pattern, rate, generator, experiment)
-
-
-def same(first, second):
-    return all(
-        np.array_equal(getattr(first, name), getattr(second, name))
-        for name in ("input_ids", "audio", "vision")
-    )
+def seen(experiment, item, condition):
+    """The batch of one utterance as the model sees it in a condition."""
+    name = experiment.store.utterances["id"].iloc[item.index]
+    batch = Collator(experiment.special.pad)([item])
+    keys = utterance_keys([name], condition.pattern, condition.mask_seed)
+    lost = removed(condition, Positions.of(batch, experiment.special), keys)
+    return apply(batch, lost, experiment.special)
 
 
 # --- a prediction is its utterance's alone ---
@@ -97,69 +98,26 @@ def test_predicting_is_repeatable_and_gives_the_mode_back(opened, training):
     assert not np.array_equal(full, first)
 
 
-# --- masks ---
-
-
-def test_a_mask_is_decided_by_seed_pattern_rate_and_id():
-    def draws(*key):
-        return torch.rand(8, generator=utterance_generator(*key)).tolist()
-
-    base = draws(0, "rmfm", 0.3, "a")
-    assert draws(0, "rmfm", 0.1 + 0.2, "a") == base  # the same rate, but for rounding
-    for other in ((1, "rmfm", 0.3, "a"), (0, "rmm", 0.3, "a"), (0, "rmfm", 0.4, "a"), (0, "rmfm", 0.3, "b")):
-        assert draws(*other) != base
-
-
-def test_the_mask_of_an_utterance_ignores_the_callers_random_numbers(opened):
-    _, experiment = opened
-    item = items_of(experiment)[0]
-    torch.manual_seed(1)
-    first = removed_from(experiment, item, "rmfm", 0.5)
-    torch.manual_seed(2)
-    assert same(removed_from(experiment, item, "rmfm", 0.5), first)
-    assert not same(removed_from(experiment, item, "rmfm", 0.5, seed=1), first)
-
-
-@pytest.mark.parametrize("pattern", ["rmfm", "rmfm_same", "rmm"])
-def test_rate_0_changes_nothing_and_rate_1_leaves_nothing_removable(opened, pattern):
-    _, experiment = opened
-    special = experiment.special
-    for item in items_of(experiment):
-        original = dataclasses.replace(item, input_ids=item.input_ids.copy(), audio=item.audio.copy())
-        assert same(removed_from(experiment, item, pattern, 0.0), item)
-        bare = removed_from(experiment, item, pattern, 1.0)
-        expected = [token if token in (special.cls, special.sep) else special.unk for token in item.input_ids]
-        assert bare.input_ids.tolist() == expected
-        assert bare.input_ids.dtype == item.input_ids.dtype
-        assert bare.audio.shape == item.audio.shape
-        assert not bare.audio.any()
-        assert not bare.vision.any()
-        assert (bare.label, bare.index) == (item.label, item.index)
-        assert same(item, original)
-
-
 @pytest.mark.parametrize("pattern", ["tmfm", "stmfm"])
-def test_patterns_over_time_remove_the_same_steps_everywhere(home, make_recipe, pattern):
+def test_patterns_over_time_need_aligned_data(home, make_recipe, opened, pattern):
     from cider.experiment import Experiment
 
-    experiment = Experiment.open(make_recipe("data.alignment=aligned"))
-    special = experiment.special
-    for item in items_of(experiment)[:6]:
-        assert same(removed_from(experiment, item, pattern, 0.0), item)
-        half = removed_from(experiment, item, pattern, 0.5)
-        audio = (half.audio != item.audio).any(axis=1)
-        text = half.input_ids != item.input_ids
-        pieces = ~np.isin(item.input_ids, [special.cls, special.sep])
-        assert np.array_equal(audio[pieces], text[pieces])
-        bare = removed_from(experiment, item, pattern, 1.0)
-        assert set(bare.input_ids.tolist()) <= {special.cls, special.sep, special.unk}
-        assert not bare.vision.any()
-
-
-def test_a_pattern_over_time_on_unaligned_data_is_refused(opened):
     model, experiment = opened
-    with pytest.raises(MerDataError, match="the missing pattern tmfm needs aligned data"):
-        FoldPredictor(model, experiment, "test").predict("tmfm", 0.5, 0)
+    with pytest.raises(RunError, match=f"pattern {pattern} needs aligned data in .*h5: found unaligned"):
+        FoldPredictor(model, experiment, "test").predict(pattern, 0.5, 0)
+    aligned = Experiment.open(make_recipe("data.alignment=aligned", "model.maci=none"))
+    predictor = FoldPredictor(aligned.build_model(), aligned, "test")
+    full, half = (predictor.predict(pattern, rate, 0)[FACTUAL] for rate in (0.0, 0.5))
+    assert half.sum(axis=1) == pytest.approx(np.ones(24))
+    assert not np.allclose(full, half)
+
+
+def test_unknown_patterns_and_rates_are_refused(opened):
+    model, experiment = opened
+    predictor = FoldPredictor(model, experiment, "test")
+    for arguments in (("other", 0.5, 0), ("rmfm", 1.5, 0), ("smm", 0.5, 0)):
+        with pytest.raises(MerDataError, match="missing"):
+            predictor.predict(*arguments)
 
 
 # --- views ---
@@ -170,20 +128,131 @@ def test_without_a_vocabulary_there_is_the_factual_view_alone(opened):
     assert list(FoldPredictor(model, experiment, "valid").predict("rmfm", 0.0, 0)) == [FACTUAL]
 
 
-@pytest.mark.parametrize("rate", RATES)
-def test_the_counterfactual_view_masks_all_but_the_vocabulary(opened, rate):
+@pytest.mark.parametrize(
+    "condition",
+    [COMPLETE, condition_of("rmfm", 0.5, 0), Condition("smm", 0.0, "LA"), NOTHING],
+    ids=lambda condition: condition.name,
+)
+def test_both_views_are_the_models_answers_to_what_is_left(opened, condition):
     model, experiment = opened
     special, kept = experiment.special, set(experiment.kept_token_ids()[:20].tolist())
     predictor = FoldPredictor(model, experiment, "test", kept_token_ids=np.array(sorted(kept)))
-    views = predictor.predict("rmfm", rate, 0)
+    views = predictor.predict_condition(condition)
     stay = kept | {special.cls, special.sep, special.unk}
     masked = 0
     for number, item in enumerate(items_of(experiment)):
-        seen = removed_from(experiment, item, "rmfm", rate)
-        ids = np.array([token if token in stay else special.mask for token in seen.input_ids], dtype=np.int32)
-        masked += (ids == special.mask).sum()
-        batch = Collator(special.pad)([dataclasses.replace(seen, input_ids=ids)])
-        expected = model.eval()(batch).log_probabilities[0].exp().detach().numpy()
-        assert views[COUNTERFACTUAL][number] == pytest.approx(expected, abs=1e-5)
-    assert (masked > 0) == (rate < 1)
-    assert np.allclose(views[COUNTERFACTUAL], views[FACTUAL], atol=1e-6) == (rate == 1)
+        batch = seen(experiment, item, condition)
+        ids = torch.tensor([[t if t in stay else special.mask for t in batch.input_ids[0].tolist()]])
+        masked += int((ids == special.mask).sum())
+        for text, shown in ((FACTUAL, batch), (COUNTERFACTUAL, dataclasses.replace(batch, input_ids=ids))):
+            expected = model.eval()(shown).log_probabilities[0].exp().detach().numpy()
+            assert views[text, TRAINING_MEANS][number] == pytest.approx(expected, abs=1e-5)
+    same = np.allclose(views[FACTUAL, TRAINING_MEANS], views[COUNTERFACTUAL, TRAINING_MEANS], atol=1e-6)
+    assert (masked == 0) == same == (condition == NOTHING)
+
+
+def test_means_of_the_evaluated_split_are_a_second_head_on_the_same_representation(opened):
+    model, experiment = opened
+    encoder = load_text_encoder("tiny", experiment.store.word_pieces)
+    statistics = evaluated_statistics(experiment, encoder)
+    assert statistics.counts.sum() == 24
+    kept = experiment.kept_token_ids()
+    before = copy.deepcopy(model.state_dict())
+    predictor = FoldPredictor(model, experiment, "test", kept_token_ids=kept)
+    condition = condition_of("rmfm", 0.5, 0)
+    views = predictor.predict_condition(condition, evaluated=statistics)
+    assert set(views) == {
+        (text, means) for text in (FACTUAL, COUNTERFACTUAL) for means in (TRAINING_MEANS, EVALUATED_MEANS)
+    }
+    plain = predictor.predict_condition(condition)
+    for view, table in plain.items():
+        assert np.array_equal(views[view], table)
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name])
+    # A whole model with the other means gives the same.
+    other = copy.deepcopy(model)
+    other.head.set_statistics(
+        priors=torch.from_numpy(statistics.priors).float(),
+        **{name: torch.from_numpy(statistics.means[name]) for name in ("text", "audio", "vision")},
+    )
+    expected = FoldPredictor(other, experiment, "test", kept_token_ids=kept).predict_condition(condition)
+    for text in (FACTUAL, COUNTERFACTUAL):
+        assert views[text, EVALUATED_MEANS] == pytest.approx(expected[text, TRAINING_MEANS], abs=1e-6)
+        assert not np.allclose(views[text, EVALUATED_MEANS], views[text, TRAINING_MEANS], atol=1e-5)
+
+
+def test_means_of_the_evaluated_split_are_those_of_its_utterances(opened):
+    _, experiment = opened
+    statistics = evaluated_statistics(experiment, load_text_encoder("tiny", experiment.store.word_pieces))
+    rows = experiment.rows["test"]
+    labels = experiment.store.utterances["label"].to_numpy()[rows]
+    audio = [frames.mean(axis=0) for frames in experiment.store.read(rows).streams["audio"]]
+    chosen = [row for row, label in zip(audio, labels, strict=True) if label < 0]
+    assert statistics.means["audio"][0] == pytest.approx(np.mean(chosen, axis=0), rel=1e-4)
+    assert statistics.counts.tolist() == [(labels < 0).sum(), (labels == 0).sum(), (labels > 0).sum()]
+
+
+def test_a_model_without_a_causal_head_has_no_means(home, make_recipe):
+    from cider.experiment import Experiment
+
+    experiment = Experiment.open(make_recipe("model.maci=none"))
+    model = experiment.build_model()
+    encoder = load_text_encoder("tiny", experiment.store.word_pieces)
+    predictor = FoldPredictor(model, experiment, "test")
+    views = predictor.predict_condition(COMPLETE, evaluated=evaluated_statistics(experiment, encoder))
+    assert list(views) == [(FACTUAL, NO_MEANS)]
+
+
+# --- sharing texts and cores ---
+
+
+def test_shared_texts_change_no_prediction(opened):
+    model, experiment = opened
+    encoder = model.text_encoder
+    predictor = FoldPredictor(model, experiment, "test", kept_token_ids=experiment.kept_token_ids())
+    texts = SharedTexts(encoder, pad_id=experiment.special.pad)
+    for rate in (0.0, 0.1, 0.2, 0.9, 1.0):
+        condition = condition_of("rmfm", rate, 0)
+        shared = predictor.predict_condition(condition, texts=texts)
+        alone = predictor.predict_condition(condition)
+        for view in alone:
+            assert shared[view] == pytest.approx(alone[view], abs=1e-6)
+    assert texts.asked == 5 * 2 * 24
+    assert texts.encoded < 0.8 * texts.asked
+    assert model.text_encoder is encoder
+
+
+def test_a_failure_gives_the_encoder_back(opened, monkeypatch):
+    model, experiment = opened
+    encoder = model.text_encoder
+    predictor = FoldPredictor(model.train(), experiment, "valid")
+    with monkeypatch.context() as patch:
+        patch.setattr(model.joint_head, "forward", lambda pooled: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            predictor.predict("rmfm", 0.0, 0)
+    assert model.text_encoder is encoder
+    assert model.training
+
+
+def test_several_threads_change_no_prediction(opened):
+    model, experiment = opened
+    before = torch.get_num_threads()
+    tables = []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            predictor = FoldPredictor(model, experiment, "test", batch_size=5)
+            tables.append(predictor.predict("rmfm", 0.5, 0)[FACTUAL])
+    finally:
+        torch.set_num_threads(before)
+    assert np.array_equal(*tables)
+
+
+def test_bf16_is_near_float32(opened):
+    model, experiment = opened
+    exact, near = (
+        FoldPredictor(model, experiment, "test", bf16=bf16).predict("rmfm", 0.0, 0)[FACTUAL]
+        for bf16 in (False, True)
+    )
+    assert not np.array_equal(exact, near)
+    assert near == pytest.approx(exact, abs=0.05)

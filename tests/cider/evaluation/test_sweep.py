@@ -1,211 +1,199 @@
-import numpy as np
-import pandas as pd
-import pytest
-from sklearn.metrics import f1_score
+import json
+import shutil
 
-from cider.evaluation.debiasing import TAU_GRID
-from cider.evaluation.predictor import COUNTERFACTUAL, FACTUAL
-from cider.evaluation.sweep import SweepScores, load_predictions, predict_sweep, score_sweep, without_nan
+import numpy as np
+import pytest
+
+from cider.evaluation import sweep as sweep_room
+from cider.evaluation.conditions import SweepPlan
+from cider.evaluation.predictor import COUNTERFACTUAL, EVALUATED_MEANS, FACTUAL, NO_MEANS, TRAINING_MEANS
+from cider.evaluation.sweep import load_sweep, predict_sweep
 from cider.run_folder import RunFolder, open_run
 from mer_data.errors import RunError
-from mer_data.tasks import TASKS
+from mer_data.files import sha256_file
+from mer_data.workspace import Workspace
 
-BINARY = TASKS["binary"]
-CLASSES = ["p_negative", "p_neutral", "p_positive"]
-RATES = (0.0, 0.5, 1.0)
+PLAN = SweepPlan.of("rmfm", (0.0, 0.5, 1.0), (0,))
 
 
 @pytest.fixture
-def table(trained_run):
-    return load_predictions(RunFolder(trained_run).predictions_path("rmfm", 0))
+def opened(home, own_run):
+    """A copy of a run without predictions, and its experiment."""
+    shutil.rmtree(own_run / "predictions")
+    return open_run(own_run)
 
 
-def synthetic(rates=(0.0, 1.0), margin=0.4, counterfactual=True):
-    """Valid and test lean to positive; taking ``margin`` from positive makes the negative ones right.
-
-    The debiased scores are right from tau 0.6 on, as 0.7 tau must exceed 0.4, and the weakest is chosen.
-    """
-    rows = []
-    for split, size in (("valid", 6), ("test", 8)):
-        for rate in rates:
-            for number in range(size):
-                label = -1.0 if number % 2 else 1.0
-                negative = (0.8 - margin, 0.0, 0.8) if label < 0 else (0.0, 0.0, 2.8)
-                views = {FACTUAL: negative}
-                if counterfactual:
-                    views[COUNTERFACTUAL] = (0.1, 0.1, 0.8)
-                rows += [
-                    {"id": f"{split}{number}", "split": split, "rate": rate, "view": view, "label": label}
-                    | dict(zip(CLASSES, values, strict=True))
-                    for view, values in views.items()
-                ]
-    return pd.DataFrame(rows)
+def calls(run, experiment, plan, **options):
+    """The sweep, and what was predicted for it."""
+    told = []
+    predictions = predict_sweep(run, experiment, plan, progress=lambda *step: told.append(step), **options)
+    return predictions, told
 
 
-# --- the table ---
+def files(run):
+    return {path.name: path.stat().st_mtime_ns for path in (run.path / "predictions").iterdir()}
 
 
-def test_the_table_has_a_row_per_utterance_rate_and_view(home, trained_run, table):
-    _, experiment = open_run(trained_run)
-    assert table.columns.tolist() == [
-        "id",
-        "split",
-        "pattern",
-        "rate",
-        "mask_seed",
-        "view",
-        *CLASSES,
-        "label",
-    ]
-    assert len(table) == (12 + 24) * len(RATES) * 2
-    assert not table.duplicated(["id", "rate", "view"]).any()
-    assert set(table["pattern"]) == {"rmfm"}
-    assert set(table["mask_seed"]) == {0}
-    for fold in ("valid", "test"):
-        assert set(table.loc[table["split"] == fold, "id"]) == set(experiment.split.splits[fold])
-    truth = experiment.store.utterances.set_index("id")["label"]
-    assert (table["label"].to_numpy() == truth.loc[table["id"]].to_numpy()).all()
-    assert table[CLASSES].sum(axis=1).to_numpy() == pytest.approx(np.ones(len(table)))
-
-
-def test_a_sweep_is_repeatable_and_saved_as_returned(home, own_run, table):
-    run, experiment = open_run(own_run)
-    calls = []
-    again = predict_sweep(
-        run,
-        experiment,
-        pattern="rmm",
-        rates=(0.0, 0.25),
-        mask_seed=4,
-        progress=lambda done, total: calls.append((done, total)),
+def test_a_sweep_has_both_folds_views_and_means(opened):
+    run, experiment = opened
+    predictions, told = calls(run, experiment, PLAN)
+    assert told == [(number, 6) for number in range(1, 7)]
+    assert sorted(files(run)) == sorted(
+        f"{name}.{fold}.parquet"
+        for name in ("complete", "rmfm-rate0.5-mask0", "nothing")
+        for fold in ("valid", "test")
     )
-    assert calls == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    pd.testing.assert_frame_equal(load_predictions(run.predictions_path("rmm", 4)), again)
-    # Nothing is missing at rate 0, whatever the pattern and seed.
-    keys = ["id", "view"]
-    first, second = (one[one["rate"] == 0].sort_values(keys)[CLASSES].to_numpy() for one in (table, again))
-    assert np.array_equal(first, second)
+    assert set(predictions.valid.views) == {(FACTUAL, TRAINING_MEANS), (COUNTERFACTUAL, TRAINING_MEANS)}
+    assert set(predictions.test.views) == {
+        (text, means) for text in (FACTUAL, COUNTERFACTUAL) for means in (TRAINING_MEANS, EVALUATED_MEANS)
+    }
+    for fold, size in ((predictions.valid, 12), (predictions.test, 24)):
+        for table in fold.views.values():
+            assert table.shape == (3, size, 3)
+            assert table.sum(axis=-1) == pytest.approx(np.ones((3, size)))
+    truth = experiment.store.utterances.set_index("id").loc[predictions.test.ids]
+    assert predictions.test.labels.tolist() == truth["label"].astype(float).tolist()
+    assert predictions.test.videos == truth["video_id"].tolist()
+    assert set(predictions.test.ids) == set(experiment.split.splits["test"])
 
 
-def test_without_language_debiasing_there_is_one_view(home, make_recipe, tmp_path):
+def test_what_is_there_is_not_predicted_again(opened):
+    run, experiment = opened
+    first, _ = calls(run, experiment, PLAN)
+    before = files(run)
+    second, told = calls(run, experiment, PLAN)
+    assert told == []
+    assert files(run) == before
+    for view, table in first.test.views.items():
+        assert np.array_equal(second.test.views[view], table)
+    _, told = calls(run, experiment, PLAN, force=True)
+    assert len(told) == 6
+    assert not set(files(run).items()) & set(before.items())
+
+
+def test_an_interrupted_sweep_goes_on_where_it_stopped(opened):
+    run, experiment = opened
+    plan = SweepPlan.of("rmfm", (0.0, 0.25, 0.5, 0.75), (0,))
+
+    class InterruptError(Exception):
+        pass
+
+    def stop(done, total):
+        if done == 5:
+            raise InterruptError
+
+    with pytest.raises(InterruptError):
+        predict_sweep(run, experiment, plan, progress=stop)
+    assert len(files(run)) == 5
+    assert not [name for name in files(run) if not name.endswith(".parquet")]
+    resumed, told = calls(run, experiment, plan)
+    assert told == [(1, 3), (2, 3), (3, 3)]
+    whole, _ = calls(run, experiment, plan, force=True)
+    for view, table in whole.test.views.items():
+        assert resumed.test.views[view] == pytest.approx(table, abs=1e-6)
+
+
+def test_both_ends_are_shared_by_patterns_and_seeds(opened):
+    run, experiment = opened
+    calls(run, experiment, PLAN)
+    _, told = calls(run, experiment, SweepPlan.of("rmm", (0.0, 0.5, 1.0), (0, 3)))
+    assert len(told) == 2 * 2  # rate 0.5 of two seeds in two folds
+    _, told = calls(run, experiment, SweepPlan.of("smm", (), (0,)))
+    assert len(told) == 6 * 2
+
+
+def test_predictions_of_something_else_are_made_again(opened, monkeypatch):
+    run, experiment = opened
+    calls(run, experiment, PLAN)
+    # Another checkpoint.
+    model = experiment.build_model()
+    run.load_weights(model)
+    model.head.classifiers[0].bias.data += 1
+    run.save_weights(model)
+    changed, told = calls(run, experiment, PLAN)
+    assert len(told) == 6
+    assert changed.identity["checkpoint"] == sha256_file(run.checkpoint_path)
+    # Another precision; then a damaged table and one that is gone.
+    assert len(calls(run, experiment, PLAN, precision="bf16")[1]) == 6
+    assert len(calls(run, experiment, PLAN)[1]) == 6
+    (run.path / "predictions" / "nothing.test.parquet").write_bytes(b"PAR1")
+    (run.path / "predictions" / "complete.valid.parquet").unlink()
+    assert len(calls(run, experiment, PLAN)[1]) == 2
+    # Another scheme of masks.
+    monkeypatch.setattr(sweep_room, "SCHEME", "other")
+    assert len(calls(run, experiment, PLAN)[1]) == 6
+
+
+def test_another_vocabulary_is_something_else(own_home, own_run):
+    run, experiment = open_run(own_run)
+    assert calls(run, experiment, PLAN)[1] == []
+    path = Workspace("sample").vocabulary_path(experiment.store.path, experiment.split_path, "binary")
+    path = path.with_suffix(".json")
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["tokens"] = content["tokens"][:5]
+    path.write_text(json.dumps(content), encoding="utf-8")
+    assert experiment.kept_token_ids().tolist() != []
+    assert len(calls(run, experiment, PLAN)[1]) == 6
+
+
+@pytest.mark.parametrize("maci", ["none", "label", "language"])
+def test_views_follow_the_halves_of_causal_inference(home, make_recipe, tmp_path, maci):
     from cider.experiment import Experiment
     from cider.training import Trainer
 
-    experiment, run = Experiment.open(make_recipe("model.maci=label")), RunFolder(tmp_path / "run")
+    experiment, run = Experiment.open(make_recipe(f"model.maci={maci}")), RunFolder(tmp_path / "run")
     run.start(experiment)
     run.save_weights(Trainer(experiment, run).model)
-    result = predict_sweep(run, experiment, pattern="rmfm", rates=(0.0,), mask_seed=0)
-    assert set(result["view"]) == {FACTUAL}
+    views = set(predict_sweep(run, experiment, SweepPlan.of("rmfm", (0.0,), (0,))).test.views)
+    assert (
+        views
+        == {
+            "none": {(FACTUAL, NO_MEANS)},
+            "label": {(FACTUAL, TRAINING_MEANS), (FACTUAL, EVALUATED_MEANS)},
+            "language": {(FACTUAL, NO_MEANS), (COUNTERFACTUAL, NO_MEANS)},
+        }[maci]
+    )
+    assert (
+        load_sweep(run, SweepPlan.of("rmfm", (0.0,), (0,)))
+        .identity["vocabulary"]
+        .startswith("sha256:" if maci == "language" else "none")
+    )
 
 
-def test_missing_or_damaged_predictions_name_the_command(tmp_path):
-    path = tmp_path / "rmfm-mask0.parquet"
-    with pytest.raises(RunError, match=r"no readable predictions in .*Make them with `cider evaluate RUN`"):
-        load_predictions(path)
-    path.write_bytes(b"PAR1 and no more")
-    with pytest.raises(RunError, match="no readable predictions"):
-        load_predictions(path)
+def test_a_pattern_that_does_not_fit_is_told_before_the_model_is_built(opened, monkeypatch):
+    run, experiment = opened
+    monkeypatch.setattr(type(experiment), "build_model", lambda self: pytest.fail("built"))
+    with pytest.raises(RunError, match="the missing pattern stmfm needs aligned data"):
+        predict_sweep(run, experiment, SweepPlan.of("stmfm", (0.5,), (0,)))
 
 
-# --- scores ---
+# --- without the model ---
 
 
-def by_hand(part, columns):
-    """acc2, f1 and acc3 of the rows of one rate from scores per class."""
-    predicted, truth = columns.argmax(axis=1), np.sign(part["label"]).astype(int) + 1
-    clear = truth != 1
-    return {
-        "acc2": sum(p == t for p, t in zip(predicted[clear], truth[clear], strict=True)) / clear.sum(),
-        "f1": f1_score(truth[clear], predicted[clear], average="weighted", zero_division=0),
-        "acc3": sum(p == t for p, t in zip(predicted, truth, strict=True)) / len(truth),
-    }
+def test_predictions_are_loaded_without_model_and_data(own_run, home, monkeypatch, tmp_path):
+    run, experiment = open_run(own_run)
+    expected = predict_sweep(run, experiment, PLAN)
+    monkeypatch.setenv("MER_DATA_HOME", str(tmp_path / "nowhere"))
+    for without_checkpoint in (False, True):
+        if without_checkpoint:
+            shutil.rmtree(own_run / "checkpoints")
+        loaded = load_sweep(run, PLAN)
+        assert loaded.identity == expected.identity
+        for view, table in expected.test.views.items():
+            assert np.array_equal(loaded.test.views[view], table)
 
 
-def test_scores_are_those_of_the_tables_test_rows(table):
-    result = score_sweep(table, BINARY)
-    assert result.rates == RATES
-    assert result.tau in TAU_GRID
-    for index, rate in enumerate(RATES):
-        part = (
-            table[(table["split"] == "test") & (table["rate"] == rate)].set_index(["view", "id"]).sort_index()
-        )
-        factual, counterfactual = part.loc[FACTUAL], part.loc[COUNTERFACTUAL]
-        plain = factual[CLASSES].to_numpy()
-        for values, columns in (
-            (result.plain, plain),
-            (result.debiased, plain - result.tau * counterfactual[CLASSES].to_numpy()),
-        ):
-            expected = by_hand(factual, columns)
-            assert {name: values[name][index] for name in expected} == pytest.approx(expected)
-
-
-def test_debiasing_is_applied_with_the_tau_of_validation():
-    result = score_sweep(synthetic(), BINARY)
-    assert result.tau == 0.6
-    assert result.plain["acc2"] == [0.5, 0.5]
-    assert result.debiased["acc2"] == [1.0, 1.0]
-    assert result.final is result.debiased
-
-
-def test_tau_is_chosen_on_validation_rows_alone():
-    table = synthetic()
-    test = table["split"] == "test"
-    poisoned = score_sweep(table.assign(label=table["label"].where(~test, -table["label"])), BINARY)
-    assert poisoned.tau == score_sweep(table, BINARY).tau == 0.6
-    assert poisoned.debiased["acc2"] == [0.0, 0.0]
-    # The validation rows do decide.
-    wrong = table.assign(label=table["label"].where(test, -table["label"]))
-    assert score_sweep(wrong, BINARY).tau == 0.0
-
-
-def test_tau_follows_its_metric():
-    table = synthetic()
-    assert score_sweep(table, BINARY).tau_metric == "acc2"
-    assert score_sweep(table, BINARY, "acc3").tau_metric == "acc3"
-    # A neutral utterance that debiasing by 0.1 or more loses: it counts for acc3, not for acc2.
-    valid = table["split"] == "valid"
-    lost = table[valid & (table["id"] == "valid0")].assign(label=0.0)
-    many = [lost.assign(id=f"valid_neutral{n}") for n in range(20)]
-    for part in many:
-        part.loc[part["view"] == FACTUAL, CLASSES] = (0.0, 1.0, 0.95)
-        part.loc[part["view"] == COUNTERFACTUAL, CLASSES] = (0.0, 1.0, 0.0)
-    more = pd.concat([table, *many])
-    assert score_sweep(more, BINARY, "acc2").tau == 0.6
-    assert score_sweep(more, BINARY, "acc3").tau == 0.0
-
-
-def test_the_order_of_the_rows_plays_no_part(table):
-    shuffled = table.sample(frac=1, random_state=0)
-    assert score_sweep(shuffled, BINARY) == score_sweep(table, BINARY)
-
-
-def test_without_counterfactual_text_there_is_no_tau():
-    result = score_sweep(synthetic(counterfactual=False), BINARY)
-    assert (result.tau, result.debiased) == (None, None)
-    assert result.final is result.plain
-    assert result.to_json()["tau"] is None
-
-
-def test_the_area_is_the_trapezoids():
-    values = {"acc2": [0.9, 0.5, 0.2], "f1": [0.0, float("nan"), 0.0]}
-    areas = {"acc2": 0.2 * (0.9 + 0.5) / 2 + 0.8 * (0.5 + 0.2) / 2, "f1": float("nan")}
-    result = SweepScores((0.0, 0.2, 1.0), None, "acc2", values, None)
-    assert result.areas(values) == pytest.approx(areas, nan_ok=True)
-    assert result.to_json()["auilc"]["acc2"] == pytest.approx(areas["acc2"])
-    # With counterfactual text the reported area is the debiased scores'.
-    result = SweepScores((0.0, 0.2, 1.0), 0.5, "acc2", values, {"acc2": [1.0, 1.0, 1.0]})
-    assert result.to_json()["auilc"] == {"acc2": pytest.approx(1.0)}
-
-
-def test_a_single_rate_has_scores_but_no_area():
-    result = score_sweep(synthetic(rates=(0.5,)), BINARY)
-    assert result.rates == (0.5,)
-    assert result.tau == 0.6
-    assert result.debiased["acc2"] == [1.0]
-    assert all(np.isnan(area) for area in result.areas(result.final).values())
-    assert result.to_json()["auilc"] is None
-
-
-def test_nan_becomes_null_at_any_depth():
-    spread = {"acc2": {"rate_0.0": (0.5, float("nan"))}, "rates": [float("nan"), 1.0]}
-    assert without_nan(spread) == {"acc2": {"rate_0.0": [0.5, None]}, "rates": [None, 1.0]}
+def test_loading_refuses_what_does_not_belong_to_the_run(own_run, tmp_path):
+    run = RunFolder(own_run)
+    with pytest.raises(RunError, match=r"no predictions of valid for rmm at missing rate 0\.5, mask seed 0"):
+        load_sweep(run, SweepPlan.of("rmm", (0.5,), (0,)))
+    with pytest.raises(RunError, match=r"belong to another precision .*found float32, expected bf16"):
+        load_sweep(run, PLAN, precision="bf16")
+    run.checkpoint_path.write_bytes(b"another")
+    with pytest.raises(RunError, match="belong to another checkpoint"):
+        load_sweep(run, PLAN)
+    run.recipe_path.write_text(run.recipe_path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    with pytest.raises(RunError, match="trained on another recipe"):
+        load_sweep(run, PLAN)
+    with pytest.raises(RunError, match="no training run"):
+        load_sweep(RunFolder(tmp_path), PLAN)

@@ -1,0 +1,175 @@
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from evaluation_builders import BINARY, IDENTITY, SEVEN
+
+from cider.evaluation.conditions import COMPLETE, Condition, SweepPlan, condition_of
+from cider.evaluation.predictions import Prediction, PredictionFolder, collect
+from cider.evaluation.predictor import COUNTERFACTUAL, EVALUATED_MEANS, FACTUAL, TRAINING_MEANS
+from mer_data.errors import RunError
+
+VIEWS = [(FACTUAL, TRAINING_MEANS), (COUNTERFACTUAL, TRAINING_MEANS), (FACTUAL, EVALUATED_MEANS)]
+PLAN = SweepPlan.of("rmfm", (0.0, 0.5), (0, 1))
+
+
+def prediction(seed=0, size=5, views=VIEWS, task=BINARY):
+    rng = np.random.default_rng(seed)
+    ids = [f"v{number}$_$1" for number in range(size)]
+    return Prediction(
+        ids,
+        [name.split("$")[0] for name in ids],
+        np.linspace(-3, 3, size),
+        {view: rng.dirichlet(np.ones(task.num_classes), size=size) for view in views},
+    )
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return PredictionFolder(tmp_path / "predictions", BINARY)
+
+
+def write_plan(folder, identity=IDENTITY, plan=PLAN):
+    for number, condition in enumerate(plan.conditions):
+        for fold in ("valid", "test"):
+            folder.write(condition, fold, prediction(number), identity)
+
+
+# --- one table ---
+
+
+@pytest.mark.parametrize("condition", [COMPLETE, condition_of("rmfm", 0.3, 2), Condition("smm", 0.0, "LA")])
+def test_what_is_written_is_read(folder, condition):
+    written = prediction()
+    folder.write(condition, "test", written, IDENTITY)
+    found, identity = folder.read(condition, "test")
+    assert identity == IDENTITY
+    assert (found.ids, found.videos) == (written.ids, written.videos)
+    assert np.array_equal(found.labels, written.labels)
+    assert list(found.views) == VIEWS
+    for view in VIEWS:
+        assert np.array_equal(found.views[view], written.views[view])
+    assert [path.name for path in folder.path.iterdir()] == [f"{condition.name}.test.parquet"]
+
+
+def test_a_table_can_be_read_by_anyone(folder):
+    folder.write(condition_of("rmm", 0.5, 1), "valid", prediction(), IDENTITY)
+    table = pq.read_table(folder.path / "rmm-rate0.5-mask1.valid.parquet").to_pandas()
+    assert table.columns.tolist() == [
+        "id", "video_id", "split", "pattern", "rate", "kept", "mask_seed", "view", "means",
+        "p_negative", "p_neutral", "p_positive", "label",
+    ]  # fmt: skip
+    assert len(table) == 5 * len(VIEWS)
+    assert table.loc[0, ["id", "video_id", "split", "pattern", "rate", "mask_seed"]].tolist() == [
+        "v0$_$1", "v0", "valid", "rmm", 0.5, 1,
+    ]  # fmt: skip
+    assert table[["p_negative", "p_neutral", "p_positive"]].sum(axis=1).to_numpy() == pytest.approx(1)
+
+
+def test_an_empty_fold_can_be_saved(folder):
+    folder.write(COMPLETE, "valid", prediction(size=0), IDENTITY)
+    found, _ = folder.read(COMPLETE, "valid")
+    assert found.ids == []
+
+
+def test_a_missing_table_names_the_command(folder):
+    message = r"no predictions of test for rmfm at missing rate 0\.3, mask seed 2 in .*`cider evaluate RUN`"
+    with pytest.raises(RunError, match=message):
+        folder.read(condition_of("rmfm", 0.3, 2), "test")
+    with pytest.raises(RunError, match="no predictions of valid for smm, LA kept"):
+        folder.read(Condition("smm", 0.0, "LA"), "valid")
+    with pytest.raises(RunError, match="no predictions of valid for complete data"):
+        folder.read(COMPLETE, "valid")
+
+
+def rewrite(path, **changes):
+    """The table with columns replaced, or metadata where the key is ``about``."""
+    table = pq.read_table(path)
+    about = changes.pop("about", None)
+    for name, values in changes.items():
+        table = table.set_column(table.schema.get_field_index(name), name, pa.array(values))
+    if about is not None:
+        table = table.replace_schema_metadata({b"cider": json.dumps(about)} if about else None)
+    pq.write_table(table, path)
+
+
+def test_damaged_tables_are_told(folder):
+    folder.write(COMPLETE, "test", prediction(), IDENTITY)
+    path = folder.table_path(COMPLETE, "test")
+    whole = path.read_bytes()
+
+    def refuse(match):
+        with pytest.raises(RunError, match=rf"damaged predictions \({match}.*Make them again"):
+            folder.read(COMPLETE, "test")
+        path.write_bytes(whole)
+
+    path.write_bytes(whole[: len(whole) // 2])
+    refuse("")
+    path.write_bytes(b"")
+    refuse("")
+    rewrite(path, about={})
+    refuse("it does not say what it belongs to")
+    rewrite(path, about=["cider"])
+    refuse("it does not say what it belongs to")
+    about = {"format": "cider/predictions", "version": "2", "condition": "complete", "fold": "test"}
+    rewrite(path, about=about)
+    refuse("it says cider/predictions, 2, complete, test")
+    rewrite(path, view=["factual", "counterfactual"] * 7 + ["factual"])
+    refuse("rows out of order")
+    rewrite(path, id=[f"other{number}" for number in range(15)])
+    refuse("rows out of order")
+    rewrite(path, p_neutral=["many"] * 15)
+    refuse("a column is missing or of another type")
+    with pytest.raises(RunError, match=r"damaged predictions .a column is missing .*p_-3"):
+        PredictionFolder(folder.path, SEVEN).read(COMPLETE, "test")
+
+
+def test_a_table_in_the_place_of_another_is_told(folder):
+    folder.write(COMPLETE, "test", prediction(), IDENTITY)
+    folder.table_path(COMPLETE, "test").rename(folder.table_path(COMPLETE, "valid"))
+    with pytest.raises(RunError, match="it says cider/predictions, 1, complete, test"):
+        folder.read(COMPLETE, "valid")
+
+
+# --- a sweep ---
+
+
+def test_a_sweep_stacks_its_conditions(folder):
+    write_plan(folder)
+    sweep = collect(folder, PLAN, IDENTITY)
+    assert sweep.identity == IDENTITY
+    assert [condition.name for condition in PLAN.conditions] == [
+        "complete", "rmfm-rate0.5-mask0", "rmfm-rate0.5-mask1",
+    ]  # fmt: skip
+    for fold in (sweep.valid, sweep.test):
+        for number in range(3):
+            for view in VIEWS:
+                assert np.array_equal(fold.views[view][number], prediction(number).views[view])
+    factual, counterfactual = sweep.test.scores(TRAINING_MEANS)
+    assert factual.shape == counterfactual.shape == (3, 5, 3)
+    assert sweep.test.scores(EVALUATED_MEANS)[1] is None
+    assert sweep.test.own_means == TRAINING_MEANS
+
+
+@pytest.mark.parametrize("name", list(IDENTITY))
+def test_tables_of_something_else_are_refused(folder, name):
+    write_plan(folder)
+    folder.write(PLAN.conditions[1], "test", prediction(), IDENTITY | {name: "other"})
+    message = f"another {name} in .*rmfm-rate0.5-mask0.test.parquet: found other, expected {IDENTITY[name]}"
+    with pytest.raises(RunError, match=message):
+        collect(folder, PLAN, IDENTITY)
+    # Even where nobody says what is expected, the tables of a sweep belong together.
+    with pytest.raises(RunError, match=f"belong to another {name}"):
+        collect(folder, PLAN, {})
+
+
+def test_tables_with_other_rows_are_refused(folder):
+    write_plan(folder)
+    folder.write(PLAN.conditions[2], "test", prediction(size=4), IDENTITY)
+    with pytest.raises(RunError, match="prediction tables of one fold differ in their rows"):
+        collect(folder, PLAN, IDENTITY)
+    folder.write(PLAN.conditions[2], "test", prediction(views=VIEWS[:1]), IDENTITY)
+    with pytest.raises(RunError, match="prediction tables of one fold differ in their rows"):
+        collect(folder, PLAN, IDENTITY)
