@@ -34,6 +34,8 @@ def test_wheel_has_both_packages_manifests_and_recipes(wheel_names):
         "cider/commands/__init__.py",
         "mer_data/manifests/sources/mosi.yaml",
         "cider/recipes/sample.yaml",
+        "cider/recipes/tables/shared.yaml",
+        "cider/recipes/tables/table22.yaml",
     ):
         assert name in wheel_names
 

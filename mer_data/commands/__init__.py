@@ -6,12 +6,18 @@ import click
 
 import mer_data
 from mer_data.commands.build import build
+from mer_data.commands.cite import cite
 from mer_data.commands.counterfactual_vocab import counterfactual_vocab
+from mer_data.commands.download import download
 from mer_data.commands.export import export
+from mer_data.commands.import_ import import_
 from mer_data.commands.inspect import inspect
+from mer_data.commands.new_source import new_source
 from mer_data.commands.repartition import repartition
+from mer_data.commands.report import report
 from mer_data.commands.sample import sample
 from mer_data.commands.shared import OneLineErrors
+from mer_data.commands.sources import sources
 from mer_data.commands.standard_split import standard_split
 from mer_data.commands.statistics import statistics
 from mer_data.commands.verify import verify
@@ -25,7 +31,7 @@ def main() -> None:
     Files live under MER_DATA_HOME (default ./data). The usual way:
 
     \b
-      mer-data sample                      (or put real files in data/mosi/raw)
+      mer-data sample                      (or mer-data download mosi)
       mer-data build --dataset sample
       mer-data repartition --dataset sample --task binary
       mer-data statistics
@@ -35,13 +41,19 @@ def main() -> None:
 
 
 _COMMANDS = (
+    sources,
+    cite,
     sample,
+    download,
+    import_,
+    new_source,
     build,
     standard_split,
     repartition,
     statistics,
     counterfactual_vocab,
     export,
+    report,
     verify,
     inspect,
 )

@@ -40,5 +40,6 @@ def open_source(dataset: str, path: Path, *, audio: str | None = None, vision: s
         found=str(path),
         expected="a folder of .csd files or an MMSA .pkl file",
         do=f"Pass --source with the files of {manifest.title}"
-        + (", or run `mer-data sample` first" if dataset == "sample" else ""),
+        + (", or run `mer-data sample` first" if dataset == "sample" else "")
+        + (f", or run `mer-data download {dataset}` first" if manifest.collections else ""),
     )

@@ -1,19 +1,28 @@
-"""Source manifests: what a dataset consists of, checked against a schema before anything is read."""
+"""Source manifests: what a dataset consists of and where it is published, checked against a schema.
+
+Those of this package are in ``manifests/sources``; a user's own are in the workspace, one in the folder of
+each dataset (``mer-data new-source``).
+"""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 import mer_data
 from mer_data.errors import SourceError
 from mer_data.resources import resource_folder
+from mer_data.workspace import Workspace, home
 
 Role = Literal["labels", "words", "audio", "vision"]
+FileRole = Literal["labels", "words", "audio", "vision", "text", "processed"]
+Via = Literal["http", "hub", "manual"]
 
 
 class _Strict(BaseModel):
@@ -26,7 +35,8 @@ class FeatureSet(_Strict):
     """One published set of features (or labels, or words) and how it is recognised and prepared.
 
     ``frame_rate_hz`` is the rate to which unaligned streams are averaged; ``None`` keeps the frames.
-    ``level: utterance`` means one row per segment, with the segment's own interval.
+    ``level: utterance`` means one row per segment, with the segment's own interval. Labels become
+    ``value * scale + shift``, which has to lie in [-3, 3].
     """
 
     role: Role
@@ -35,7 +45,15 @@ class FeatureSet(_Strict):
     columns: tuple[int, ...] | None = None
     frame_rate_hz: float | None = Field(default=None, gt=0)
     level: Literal["frame", "utterance"] = "frame"
+    scale: float = 1.0
+    shift: float = 0.0
     origin: str = ""
+
+    @model_validator(mode="after")
+    def _check(self) -> FeatureSet:
+        if self.role != "labels" and (self.scale, self.shift) != (1.0, 0.0):
+            raise ValueError("scale and shift are for labels only")
+        return self
 
     def matches(self, root: str) -> bool:
         """Whether a file's root name is one of this set's (case and punctuation do not count)."""
@@ -57,8 +75,88 @@ class Limits(_Strict):
     vision: int = Field(gt=0)
 
 
+class PublishedFile(_Strict):
+    """One file that somebody publishes.
+
+    Attributes:
+        key: short name, unique in the dataset; that of its feature set where it has one.
+        role: what it is for; "processed" files hold a whole corpus.
+        name: name of the copy in the ``raw`` folder.
+        default: whether a download takes it without being asked.
+        sdk: where the CMU Multimodal SDK ships its first address: "dictionary/key".
+        addresses: in the order in which they are tried.
+        path: where it is in a hub repository (one ``*`` may stand for any name) or in a shared folder.
+        bytes: its size, where known.
+        sha256: its checksum in hexadecimal, where known.
+        task: the task that a processed file was divided for.
+    """
+
+    key: str = Field(pattern=r"^[a-z0-9_]+$")
+    role: FileRole
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    default: bool = False
+    sdk: str | None = None
+    addresses: tuple[str, ...] = ()
+    path: str | None = None
+    bytes: int | None = Field(default=None, gt=0)
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    task: Literal["binary", "seven"] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> PublishedFile:
+        for address in self.addresses:
+            if not re.match(r"https?://[^/\s]+/\S+$", address):
+                raise ValueError(f"{address!r} is not an http address")
+        return self
+
+
+class Widths(_Strict):
+    """Feature columns by which processed files of a publication are told from others."""
+
+    audio: int = Field(gt=0)
+    vision: int = Field(gt=0)
+
+
+class Collection(_Strict):
+    """Files that were published together.
+
+    Attributes:
+        name: short name, unique in the dataset.
+        via: "http": fetched from addresses; "hub": from a repository of the Hugging Face hub; "manual": a
+            person has to fetch them from ``page``.
+        repository: of the hub, a data set.
+        page: where a person finds the files.
+        kind: of the split that processed files bring.
+        widths: of processed files, where they differ from those of other publications.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9_]+$")
+    title: str
+    via: Via
+    repository: str | None = None
+    page: str | None = None
+    kind: Literal["standard", "ood", "cross_dataset"] | None = None
+    widths: Widths | None = None
+    licence: str = ""
+    citation: str = ""
+    files: tuple[PublishedFile, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> Collection:
+        for known in self.files:
+            if self.via == "http" and not known.addresses:
+                raise ValueError(f"file {known.key!r} needs addresses")
+            if self.via == "hub" and not (self.repository and known.path):
+                raise ValueError(f"file {known.key!r} needs a repository and a path")
+            if self.via == "manual" and not self.page:
+                raise ValueError(f"file {known.key!r} needs a page")
+            if (known.role == "processed") != (self.kind is not None):
+                raise ValueError(f"file {known.key!r}: processed files, and only they, have a kind")
+        return self
+
+
 class SourceManifest(_Strict):
-    """Everything the builder must know about one dataset."""
+    """Everything the builder must know about one dataset, and where its files are published."""
 
     schema_version: Literal[1]
     dataset: str
@@ -71,6 +169,27 @@ class SourceManifest(_Strict):
     silence_tokens: tuple[str, ...] = ()
     transcripts: str | None = None
     features: tuple[FeatureSet, ...]
+    collections: tuple[Collection, ...] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> SourceManifest:
+        names = [known.name for known in self.collections] + [file.key for _, file in self.published()]
+        for what, values in (
+            ("collection or file", names),
+            ("file name", [file.name for _, file in self.published()]),
+        ):
+            twice = [value for value, count in Counter(values).items() if count > 1]
+            if twice:
+                raise ValueError(f"{what} {twice[0]!r} stands twice")
+        return self
+
+    def published(self) -> Iterator[tuple[Collection, PublishedFile]]:
+        """Every published file with its collection."""
+        return ((collection, file) for collection in self.collections for file in collection.files)
+
+    def feature_set(self, key: str) -> FeatureSet | None:
+        """The feature set called ``key``, if there is one."""
+        return next((known for known in self.features if known.name == key), None)
 
     def find(self, root: str) -> FeatureSet | None:
         """The feature set whose root name is ``root``, if the manifest knows it."""
@@ -82,13 +201,38 @@ def _plain(name: str) -> str:
 
 
 def manifest_folder() -> Path:
-    """Folder of the source manifests."""
+    """Folder of the packaged source manifests."""
     return resource_folder(mer_data.__file__, "manifests") / "sources"
 
 
-def known_datasets() -> list[str]:
-    """Names of the datasets with a source manifest."""
+def packaged_datasets() -> list[str]:
+    """Names of the datasets whose source manifest comes with this package."""
     return sorted(path.stem for path in manifest_folder().glob("*.yaml"))
+
+
+def known_datasets() -> list[str]:
+    """Names of the datasets with a source manifest, packaged or in the workspace."""
+    own = {path.parent.name for path in home().glob(f"*/{Workspace.SOURCE_MANIFEST}")}
+    return sorted({*packaged_datasets(), *own})
+
+
+def manifest_path(dataset: str) -> Path:
+    """The source manifest of ``dataset``; a packaged one comes before one in the workspace.
+
+    Raises:
+        SourceError: the dataset is unknown.
+    """
+    if dataset not in known_datasets():
+        raise SourceError(
+            "unknown dataset",
+            found=repr(dataset),
+            expected=" or ".join(known_datasets()),
+            do=f"Describe a corpus of your own with `mer-data new-source {dataset}`"
+            if re.fullmatch(r"[a-z0-9_-]+", dataset)
+            else None,
+        )
+    packaged = manifest_folder() / f"{dataset}.yaml"
+    return packaged if packaged.is_file() else Workspace(dataset).source_manifest
 
 
 def load_source_manifest(dataset: str) -> SourceManifest:
@@ -97,14 +241,31 @@ def load_source_manifest(dataset: str) -> SourceManifest:
     Raises:
         SourceError: the dataset is unknown, or the manifest breaks the schema.
     """
-    path = manifest_folder() / f"{dataset}.yaml"
-    if dataset not in known_datasets():
-        raise SourceError("unknown dataset", found=repr(dataset), expected=" or ".join(known_datasets()))
+    path = manifest_path(dataset)
+    manifest = read_source_manifest(path)
+    if manifest.dataset != dataset:
+        raise SourceError(
+            "source manifest key 'dataset' is not the name of its place",
+            where=path,
+            found=repr(manifest.dataset),
+            expected=repr(dataset),
+        )
+    return manifest
+
+
+def read_source_manifest(path: Path) -> SourceManifest:
+    """The manifest in a file.
+
+    Raises:
+        SourceError: not YAML, or it breaks the schema.
+    """
     try:
         return SourceManifest.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SourceError(f"source manifest is not YAML ({error})", where=path) from error
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise SourceError(f"source manifest key {place!r}: {first['msg']}", where=path) from error
+        place = ".".join(str(part) for part in first["loc"]) or "the whole"
+        raise SourceError(
+            f"source manifest key {place!r}: {first['msg'].removeprefix('Value error, ')}", where=path
+        ) from error

@@ -118,12 +118,9 @@ class ComputationalSequences:
         return Stream(chosen.name, labelled, chosen.frame_rate_hz)
 
     def _block(self, video_id: str) -> UtteranceBlock:
-        labels, segments = self._read_numbers("labels", video_id)
-        column = (self._sets["labels"].columns or (0,))[0]
+        labels, segments = self._labels_of(video_id)
         rows, dropped = [], []
-        for number, (label, (start, end)) in enumerate(
-            zip(labels[:, column], segments, strict=True), start=1
-        ):
+        for number, (label, (start, end)) in enumerate(zip(labels, segments, strict=True), start=1):
             name = utterance_id(video_id, number)
             if not LABEL_RANGE[0] <= label <= LABEL_RANGE[1]:
                 raise SourceError(
@@ -148,6 +145,15 @@ class ComputationalSequences:
         for modality in MODALITIES:
             streams[modality], times[modality] = self._frames(modality, video_id, frame, words)
         return UtteranceBlock(frame, streams, words, times, dropped=dropped, counts=dict(counts))
+
+    def _labels_of(self, video_id: str) -> tuple[NDArray[Any], NDArray[np.float64]]:
+        """Labels (N,) in the range of this package, and intervals (N, 2), of one video."""
+        features, segments = self._read_numbers("labels", video_id)
+        known = self._sets["labels"]
+        labels = features[:, (known.columns or (0,))[0]]
+        if (known.scale, known.shift) != (1.0, 0.0):  # else the published values stay, to the bit
+            labels = labels.astype(np.float64) * known.scale + known.shift
+        return labels, segments
 
     def _read_numbers(self, role: str, video_id: str) -> tuple[NDArray[Any], NDArray[np.float64]]:
         """Features and intervals of one video; every video of a file has numbers of one width."""
@@ -235,7 +241,10 @@ def _find_sets(folder: Path, manifest: SourceManifest) -> list[tuple[FeatureSet,
     paths = sorted(folder.glob("*.csd"))
     if not paths:
         raise SourceError(
-            "no .csd files", where=folder, do=f"Pass --source with the folder of {manifest.title}'s files"
+            "no .csd files",
+            where=folder,
+            do=f"Pass --source with the folder of {manifest.title}'s files"
+            + (f", or run `mer-data download {manifest.dataset}` first" if manifest.collections else ""),
         )
     found = []
     for path in paths:

@@ -146,6 +146,15 @@ class MmsaPickle:
             result[modality] = Stream(f"{self._path.stem}_{modality}", columns, None)
         return result
 
+    def ids(self, fold: str) -> list[str]:
+        """Utterance ids of one fold, as blocks have them."""
+        return [_canonical(str(name)) for name in self._folds[fold]["id"]]
+
+    @property
+    def video_ids(self) -> set[str]:
+        """Videos of all utterances."""
+        return {name.rpartition("$_$")[0] for fold in FOLDS for name in self.ids(fold)}
+
     @property
     def num_blocks(self) -> int:
         """One block per fold."""
@@ -161,7 +170,7 @@ class MmsaPickle:
         return self._block(FOLDS[number], self._folds[FOLDS[number]])
 
     def _block(self, fold: str, part: dict[str, Any]) -> UtteranceBlock:
-        ids = [_canonical(str(name)) for name in part["id"]]
+        ids = self.ids(fold)
         labels = np.asarray(part["regression_labels"], dtype=np.float32)
         rows = []
         for name, text, label in zip(ids, part["raw_text"], labels, strict=True):

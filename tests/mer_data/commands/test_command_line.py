@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import keyword
 import os
 import re
 
@@ -104,7 +105,7 @@ def test_repeated_options_are_quoted_and_only_those_given():
 
 @pytest.mark.parametrize("split", ["standard-split", "repartition"])
 def test_the_whole_way_works_without_arguments(invoke, monkeypatch, split, workspace_home):
-    monkeypatch.setattr(sample, "SampleSize", functools.partial(sample.SampleSize, 10, 8))
+    monkeypatch.setattr(sample, "SampleSize", functools.partial(sample.SampleSize, 20, 12))
     invoke("sample")
     invoke("build", "--dataset", "sample")
     invoke(split)
@@ -146,4 +147,5 @@ def test_a_read_only_workspace_is_one_line(refuse, put_split):
 def test_each_verb_has_a_file_of_its_own():
     for name, command in main.commands.items():
         source = inspect.getsourcefile(inspect.unwrap(command.callback))
-        assert source.endswith(f"commands/{name.replace('-', '_')}.py")
+        module = name.replace("-", "_") + "_" * keyword.iskeyword(name)
+        assert source.endswith(f"commands/{module}.py")

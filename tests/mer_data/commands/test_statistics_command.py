@@ -38,7 +38,7 @@ def test_json(invoke, put_split):
 
 def test_the_task_is_the_splits_unless_given(invoke, put_store):
     put_store()
-    invoke("repartition", "--min-count", 3)
+    invoke("repartition", "--min-count", 3, "--label-tolerance", 0.1)
     invoke("statistics")
     assert path_of("unaligned.ood_binary_seed0.binary.tiny").is_file()
     output = invoke("statistics", "--task", "seven")
@@ -64,7 +64,7 @@ def test_several_stores_need_a_choice(invoke, refuse, put_split, put_store):
 
 
 def test_several_splits_need_a_choice(invoke, refuse, put_split):
-    invoke("repartition", "--min-count", 3)
+    invoke("repartition", "--min-count", 3, "--label-tolerance", 0.1)
     assert "found ood_binary_seed0, standard. Choose one with --split NAME." in refuse("statistics")
     invoke("statistics", "--split", put_split)
     assert path_of(DEFAULT).is_file()

@@ -5,8 +5,8 @@ from builders import make_store
 from exact_stores import split_of
 
 from mer_data.errors import SplitError
-from mer_data.export import parquet
-from mer_data.export.parquet import export_parquet
+from mer_data.export import rows as rows_module
+from mer_data.export.parquet import export_parquet, words_path, written_export
 from mer_data.splits import standard_split
 from mer_data.store import FeatureStore
 
@@ -18,7 +18,7 @@ def standard(store):
 @pytest.mark.parametrize("group", [1, 7, 256])
 @pytest.mark.parametrize("alignment", ["unaligned", "aligned"])
 def test_every_utterance_and_word_is_there(sample_stores, tmp_path, alignment, group, monkeypatch):
-    monkeypatch.setattr(parquet, "_GROUP", group)
+    monkeypatch.setattr(rows_module, "GROUP", group)
     store = FeatureStore.open(sample_stores[alignment])
     split = standard(store)
     report = export_parquet(store, split, tmp_path / "x.parquet")
@@ -87,3 +87,39 @@ def test_a_split_of_another_store_leaves_no_file(sample_stores, tmp_path):
     with pytest.raises(SplitError, match=r"made from another store"):
         export_parquet(store, standard(other), tmp_path / "out" / "x.parquet")
     assert not (tmp_path / "out").exists()
+
+
+# --- files of an export before ---
+
+
+@pytest.fixture
+def sample_export(sample_stores, tmp_path):
+    store = FeatureStore.open(sample_stores["unaligned"])
+    return store, export_parquet(store, standard(store), tmp_path / "x.parquet")
+
+
+def test_an_export_is_known_again(sample_export):
+    store, report = sample_export
+    assert written_export(store, standard(store), report.path) == report
+
+
+def test_files_of_another_split_or_store_are_not(sample_export, sample_stores):
+    store, report = sample_export
+    other = split_of(store, [0, 1], [2], [3])
+    assert written_export(store, other, report.path) is None
+    aligned = FeatureStore.open(sample_stores["aligned"])
+    assert written_export(aligned, standard(aligned), report.path) is None
+
+
+@pytest.mark.parametrize("which", [lambda path: path, words_path], ids=["utterances", "words"])
+@pytest.mark.parametrize("damage", ["gone", "cut", "foreign"])
+def test_files_that_are_not_whole_are_not(sample_export, which, damage):
+    store, report = sample_export
+    path = which(report.path)
+    if damage == "gone":
+        path.unlink()
+    elif damage == "cut":
+        path.write_bytes(path.read_bytes()[:-20])
+    else:
+        pq.write_table(pq.read_table(path).replace_schema_metadata({}), path)
+    assert written_export(store, standard(store), report.path) is None

@@ -3,7 +3,8 @@ import yaml
 
 from mer_data.errors import SourceError
 from mer_data.sources import catalogue, known_datasets, load_source_manifest
-from mer_data.sources.catalogue import FeatureSet
+from mer_data.sources.catalogue import FeatureSet, packaged_datasets
+from mer_data.workspace import Workspace
 
 
 def test_the_three_manifests_load():
@@ -61,6 +62,11 @@ def test_unknown_dataset_lists_the_known():
         ({"limits": {"text": 2, "audio": 1, "vision": 1}}, "key 'limits.text'"),
         ({"features": [{"role": "smell", "name": "x", "roots": ["x"]}]}, "key 'features.0.role'"),
         ({"features": [{"role": "audio", "name": "x", "roots": []}]}, "key 'features.0.roots'"),
+        (
+            {"features": [{"role": "audio", "name": "x", "roots": ["x"], "scale": 2}]},
+            "key 'features.0': scale and shift are for labels only",
+        ),
+        ({"dataset": "other"}, "key 'dataset' is not the name of its place"),
     ],
 )
 def test_a_broken_manifest_names_the_key(tmp_path, monkeypatch, change, message):
@@ -77,3 +83,102 @@ def test_a_manifest_that_is_no_yaml_is_told(tmp_path, monkeypatch):
     with pytest.raises(SourceError, match="source manifest is not YAML") as caught:
         load_source_manifest("sample")
     assert "\n" not in str(caught.value)
+
+
+# --- where the files are published ---
+
+
+SDK_DICTIONARIES = ("raw", "highlevel", "labels", "extra")
+
+
+@pytest.mark.parametrize("dataset", ["mosi", "mosei"])
+def test_the_addresses_are_those_that_the_sdk_ships(dataset):
+    """Every recipe of the SDK is in the catalogue, its address comes first, and no other file claims one."""
+    from mmsdk import mmdatasdk
+
+    recipes = getattr(mmdatasdk, f"cmu_{dataset}")
+    shipped = {
+        f"{dictionary}/{key}": address
+        for dictionary in SDK_DICTIONARIES
+        for key, address in getattr(recipes, dictionary, {}).items()
+    }
+    ours = {file.sdk: file.addresses[0] for _, file in load_source_manifest(dataset).published() if file.sdk}
+    assert len(shipped) >= 9
+    assert ours == shipped
+
+
+@pytest.mark.parametrize("dataset", ["mosi", "mosei"])
+def test_a_download_takes_one_file_of_each_role_and_each_fits_a_feature_set(dataset):
+    manifest = load_source_manifest(dataset)
+    wanted = [file for _, file in manifest.published() if file.default]
+    assert [file.role for file in wanted] == ["labels", "words", "audio", "vision"]
+    for _, file in manifest.published():
+        known = manifest.feature_set(file.key)
+        assert known is None or known.role == file.role
+        assert known is not None or not file.default
+
+
+@pytest.mark.parametrize(
+    ("dataset", "begins"), [("mosi", ("78e0f8b5", "d3994fd2")), ("mosei", ("ad8b23d5", "45eccfb7"))]
+)
+def test_the_processed_files_have_their_published_checksums(dataset, begins):
+    published = load_source_manifest(dataset).published()
+    known = [file.sha256 for collection, file in published if collection.name == "mmsa"]
+    assert tuple(sha256[:8] for sha256 in known) == begins
+
+
+def test_only_what_is_published_has_a_size_or_a_checksum():
+    for dataset in ("mosi", "mosei"):
+        for collection, file in load_source_manifest(dataset).published():
+            assert file.bytes is None
+            assert (file.sha256 is not None) == (collection.name == "mmsa")
+
+
+@pytest.mark.parametrize("dataset", packaged_datasets())
+def test_every_publication_can_be_cited(dataset):
+    manifest = load_source_manifest(dataset)
+    texts = [manifest.citation, *(known.citation for known in manifest.collections)]
+    for text in filter(None, texts):
+        assert text.startswith("@")
+        assert text.count("{") == text.count("}")
+
+
+OWN_FILE = {"key": "a", "role": "audio", "name": "a.csd", "addresses": ["http://a.example/a.csd"]}
+OWN = {"name": "own", "title": "Own", "via": "http", "files": [OWN_FILE]}
+
+
+@pytest.mark.parametrize(
+    ("collections", "message"),
+    [
+        ([OWN | {"files": [OWN_FILE | {"addresses": []}]}], "file 'a' needs addresses"),
+        ([OWN | {"files": [OWN_FILE | {"addresses": ["ftp://a/b"]}]}], "'ftp://a/b' is not an http address"),
+        ([OWN | {"via": "hub"}], "file 'a' needs a repository and a path"),
+        ([OWN | {"via": "manual"}], "file 'a' needs a page"),
+        ([OWN, OWN | {"name": "other"}], "collection or file 'a' stands twice"),
+        ([OWN | {"files": [OWN_FILE, OWN_FILE | {"key": "b"}]}], "file name 'a.csd' stands twice"),
+        ([OWN | {"kind": "ood"}], "processed files, and only they, have a kind"),
+        ([OWN | {"files": [OWN_FILE | {"name": "../a.csd"}]}], "collections.0.files.0.name"),
+        ([OWN | {"files": [OWN_FILE | {"sha256": "abc"}]}], "collections.0.files.0.sha256"),
+        ([OWN | {"files": []}], "collections.0.files"),
+    ],
+)
+def test_a_broken_collection_names_what_is_wrong(collections, message):
+    path = Workspace("own").source_manifest
+    path.parent.mkdir(parents=True)
+    known = yaml.safe_load((catalogue.manifest_folder() / "sample.yaml").read_text())
+    path.write_text(yaml.safe_dump(known | {"dataset": "own", "collections": collections}))
+    with pytest.raises(SourceError) as caught:
+        load_source_manifest("own")
+    assert message in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_a_manifest_of_the_workspace_is_known_but_hides_no_packaged_one():
+    text = (catalogue.manifest_folder() / "sample.yaml").read_text()
+    for name in ("own", "sample"):
+        path = Workspace(name).source_manifest
+        path.parent.mkdir(parents=True)
+        path.write_text(text.replace("dataset: sample", "dataset: own"))
+    assert known_datasets() == ["mosei", "mosi", "own", "sample"]
+    assert load_source_manifest("own").dataset == "own"
+    assert load_source_manifest("sample").dataset == "sample"

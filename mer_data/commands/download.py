@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from mer_data.commands.shared import DatasetName, conclude, force_option, json_option
+
+
+@click.command()
+@click.argument("dataset", type=DatasetName())
+@click.option(
+    "--only",
+    metavar="WORDS",
+    default="",
+    help="What to fetch, with commas between: roles (audio, labels, ...), files, collections (see"
+    " `mer-data sources DATASET`) or all; default: what a build needs.",
+)
+@click.option(
+    "--mirror", metavar="URL", help="Folder of an http server that has copies; nothing else is asked then."
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be fetched from where, and fetch nothing.")
+@click.option("--workers", type=click.IntRange(min=1), default=4, show_default=True, help="Files at once.")
+@click.option(
+    "--attempts", type=click.IntRange(min=1), default=4, show_default=True, help="Attempts at each address."
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=60.0,
+    show_default=True,
+    help="Seconds without a byte, or with next to none, after which a connection is given up.",
+)
+@force_option
+@json_option
+def download(
+    dataset: str,
+    only: str,
+    mirror: str | None,
+    dry_run: bool,
+    workers: int,
+    attempts: int,
+    timeout: float,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Fetch the published files of DATASET into its raw folder, verified.
+
+    Run it again after any break: it goes on where it broke off. Checksums that nobody publishes are recorded
+    at the first download, and a file that differs later is an error.
+
+    \b
+    Examples:
+      mer-data download mosi
+      mer-data download mosei --only audio,labels --dry-run
+      mer-data download mosi --only cider_ood
+      mer-data download mosei --mirror http://files.example.org/mosei
+    """
+    from mer_data.commands.bars import transfer_bars
+    from mer_data.sources.download import DownloadSettings, file_sizes, plan_download
+    from mer_data.sources.download import download as fetch
+
+    plan = plan_download(dataset, [word.strip() for word in only.split(",") if word.strip()], mirror)
+    settings = DownloadSettings(
+        workers=workers,
+        attempts=attempts,
+        connect_timeout_s=min(timeout, DownloadSettings.connect_timeout_s),
+        read_timeout_s=timeout,
+        slow_window_s=timeout,
+    )
+    sizes = file_sizes(plan, settings)
+    if dry_run:
+        _show(plan, sizes, as_json=as_json)
+        return
+    with transfer_bars(sizes) as progress:
+        files = fetch(plan, settings, force=force, sizes=sizes, progress=progress)
+    processed = [had for had in files if had.planned.file.role == "processed"]
+    conclude(
+        {
+            "dataset": dataset,
+            "folder": str(plan.workspace.raw),
+            "files": [
+                {"path": str(had.planned.target), "state": had.state, **vars(had.recorded)} for had in files
+            ],
+        },
+        [
+            f"{had.planned.target}: {had.state}, {_size(had.recorded.bytes)}, {had.recorded.sha256}"
+            for had in files
+        ],
+        f"mer-data import {processed[0].planned.target}"
+        if processed
+        else f"mer-data build --dataset {dataset}",
+        as_json=as_json,
+    )
+
+
+def _show(plan: Any, sizes: dict[str, int | None], *, as_json: bool) -> None:
+    """What would be done."""
+    files: list[dict[str, Any]] = [
+        {
+            "path": str(planned.target),
+            "role": planned.file.role,
+            "present": planned.present,
+            "bytes": sizes[planned.file.name],
+            "from": planned.origin,
+        }
+        for planned in plan.files
+    ]
+    conclude(
+        {"dataset": plan.manifest.dataset, "files": files},
+        [
+            f"{file['path']}: {'is there' if file['present'] else file['from']} ({_size(file['bytes'])})"
+            for file in files
+        ],
+        None,
+        as_json=as_json,
+    )
+
+
+def _size(num_bytes: int | None) -> str:
+    return "size unknown" if num_bytes is None else f"{num_bytes / 1e6:.1f} MB"

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, cast
+
+import click
+
+from mer_data.commands.shared import DatasetName, conclude, force_option, json_option, progress_bar, repeated
+
+
+@click.command("import")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--dataset", type=DatasetName(), help="The corpus, where the content does not tell it.")
+@click.option(
+    "--kind",
+    type=click.Choice(["standard", "ood", "cross_dataset"]),
+    help="Kind of the split in a processed file; default: as recognised.",
+)
+@click.option(
+    "--task", type=click.Choice(["binary", "seven"]), help="Task that the split was made for; default: any."
+)
+@click.option("--name", metavar="NAME", help="Name of the store and the split; default: the publication's.")
+@click.option("--tokenizer", metavar="NAME", help="As for `mer-data build`.")
+@click.option("--link", is_flag=True, help="Link to source files instead of copying them.")
+@force_option
+@json_option
+def import_(
+    path: Path,
+    dataset: str | None,
+    kind: str | None,
+    task: str | None,
+    name: str | None,
+    tokenizer: str | None,
+    link: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Take in files that came by hand: PATH is one, or a folder of them. Names do not matter, content does.
+
+    Source files (.csd, transcripts, folds) go to the raw folder under the names that a download gives them,
+    verified. Processed files (pickles of MMSA, CIDer, CASP, ...) become a store and a split manifest.
+
+    \b
+    Examples:
+      mer-data import ~/Downloads
+      mer-data import data/mosi/raw
+      mer-data import MOSI_unaligned_50.pkl --task binary
+      mer-data import ~/corpora/mosei --link
+    """
+    from mer_data.importing import ImportOptions, import_path
+    from mer_data.splits.manifest import SplitKind
+
+    options = ImportOptions(
+        dataset=dataset,
+        kind=cast(SplitKind | None, kind),
+        task=cast(Literal["binary", "seven"] | None, task),
+        name=name,
+        tokenizer=tokenizer,
+        link=link,
+        force=force,
+    )
+    with progress_bar("import") as progress:
+        report = import_path(path, options, progress)
+    last = report.imported[-1]
+    conclude(
+        {
+            "imported": [
+                {key: str(value) if isinstance(value, Path) else value for key, value in vars(item).items()}
+                for item in report.imported
+            ],
+            "not_recognised": {str(other): reason for other, reason in report.others.items()},
+        },
+        [
+            *(
+                f"{item.path}: {item.what} of {item.dataset}, "
+                + ("there before as " if item.state == "present" else "now ")
+                + " and ".join(str(made) for made in (item.target, item.split) if made)
+                for item in report.imported
+            ),
+            *(f"{other}: not recognised. {reason}" for other, reason in report.others.items()),
+        ],
+        f"mer-data build --dataset {last.dataset}"
+        if last.split is None
+        else "mer-data statistics"
+        + repeated(dataset=last.dataset, alignment=last.target.stem, split=last.split.stem),
+        as_json=as_json,
+    )
