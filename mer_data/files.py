@@ -34,7 +34,7 @@ def complete_or_absent(target: Path) -> Iterator[Path]:
         with partial.open("rb+") as handle:
             os.fsync(handle.fileno())
         partial.replace(target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -63,7 +63,7 @@ def _runs(process: int) -> bool:
     return True
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make a rename durable; file systems that cannot sync a folder are left as they are."""
     if os.name != "posix":
         return

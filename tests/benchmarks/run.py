@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import bench_align
+import bench_attention
 import bench_build
 import bench_layout
 import bench_read
+import bench_repartition
 from measure import machine
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "mosi"
@@ -20,6 +22,8 @@ def main():
     bench_build.run()
     bench_read.run()
     bench_layout.run()
+    bench_attention.run()
+    bench_repartition.run(REAL.parent)
 
 
 if __name__ == "__main__":
