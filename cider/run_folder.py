@@ -61,14 +61,6 @@ class RunFolder:
         """Which epoch was chosen, and why training stopped; present only when training ended."""
         return self.path / "result.json"
 
-    def predictions_path(self, pattern: str, mask_seed: int) -> Path:
-        """Predictions of one sweep."""
-        return self.path / "predictions" / f"{pattern}-mask{mask_seed}.parquet"
-
-    def report_folder(self, pattern: str, mask_seed: int) -> Path:
-        """Report of one sweep."""
-        return self.path / "reports" / f"{pattern}-mask{mask_seed}"
-
     def start(self, experiment: Experiment, *, replace: bool = False) -> None:
         """Write the recipe and the provenance.
 

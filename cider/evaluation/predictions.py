@@ -156,11 +156,6 @@ class FoldPredictions:
         """Means of the strict protocol: those of training, or "none" without a causal head."""
         return next(means for text, means in self.views if means != EVALUATED_MEANS)
 
-    @property
-    def has_counterfactual(self) -> bool:
-        """Whether the counterfactual text was predicted."""
-        return any(text == COUNTERFACTUAL for text, _ in self.views)
-
     def scores(self, means: str) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
         """Factual and counterfactual (or None) probabilities (K, N, C) with the given class means."""
         return self.views[FACTUAL, means], self.views.get((COUNTERFACTUAL, means))
