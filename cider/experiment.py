@@ -50,15 +50,19 @@ class Experiment:
         self.special = special_tokens(self.store.word_pieces)
 
     @classmethod
-    def open(cls, recipe: Recipe) -> Experiment:
+    def open(cls, recipe: Recipe, *, option: str = "--set data.{}=NAME") -> Experiment:
         """Find the store and the split that ``recipe`` names and check that they fit.
+
+        Args:
+            recipe: of training.
+            option: how a person chooses another "alignment" or "split", for messages.
 
         Raises:
             MerDataError: something is missing (the message names the command that makes it) or does not fit.
         """
         workspace = Workspace(recipe.data.dataset)
-        store = workspace.choose_store(recipe.data.alignment)
-        split_path = workspace.choose_split(recipe.data.split)
+        store = workspace.choose_store(recipe.data.alignment, option=option.format("alignment"))
+        split_path = workspace.choose_split(recipe.data.split, option=option.format("split"))
         split = SplitManifest.load(split_path)
         ids = store.utterances["id"]
         split.check_store(store.utterance_digest, ids, store.path)
@@ -66,7 +70,7 @@ class Experiment:
         if split.task not in (task.name, "any"):
             raise SplitError(
                 "the split is for another task", where=split_path, found=split.task, expected=task.name,
-                do="Choose another with --set data.split=NAME",
+                do=f"Choose another with {option.format('split')}",
             )  # fmt: skip
         for pattern in (recipe.missing.pattern, recipe.evaluation.pattern):
             if store.alignment != "aligned" and pattern in ("tmfm", "stmfm"):

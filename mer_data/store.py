@@ -53,6 +53,7 @@ class FeatureStore:
         self._file: h5py.File | None = None
         self._owner = -1
         self._datasets: dict[str, h5py.h5d.DatasetID] = {}
+        self._shorter: dict[str, int] = {}
 
     @classmethod
     def open(cls, path: str | Path) -> FeatureStore:
@@ -97,8 +98,9 @@ class FeatureStore:
         return self._file
 
     def __getstate__(self) -> dict[str, Any]:
-        """Only the path travels to another process."""
-        return {"path": self.path, "_file": None, "_owner": -1, "_datasets": {}}
+        """Only the path and the limits travel to another process."""
+        kept = {"path": self.path, "_shorter": self._shorter}
+        return {**kept, "_file": None, "_owner": -1, "_datasets": {}}
 
     def _read_attributes(self) -> dict[str, Any]:
         with self._checked():
@@ -134,7 +136,13 @@ class FeatureStore:
     def limits(self) -> dict[str, int]:
         """Longest rows a model is served, for "text", "audio" and "vision"."""
         limits: dict[str, int] = self.attribute("limits")
-        return limits
+        return {name: min(limit, self._shorter.get(name, limit)) for name, limit in limits.items()}
+
+    def limited(self, limits: dict[str, int]) -> FeatureStore:
+        """The same store, whose rows are served no longer than ``limits`` either."""
+        other = FeatureStore(self.path)
+        other._shorter = {name: min(own, limits.get(name, own)) for name, own in self.limits.items()}
+        return other
 
     def width(self, modality: str) -> int:
         """Number of feature columns d of "audio" or "vision"."""

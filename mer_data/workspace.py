@@ -81,15 +81,15 @@ class Workspace:
         """Default path of the page on the corpus and its splits."""
         return self.root / "reports" / "corpus.html"
 
-    def choose_store(self, alignment: str | None) -> FeatureStore:
-        """The store named by ``alignment`` (or a path), else the only one."""
+    def choose_store(self, alignment: str | None, *, option: str = "--alignment NAME") -> FeatureStore:
+        """The store named by ``alignment`` (or a path), else the only one; ``option`` is for messages."""
         from mer_data.store import FeatureStore
 
         path = self._choose(
             "store",
             ".h5",
             alignment,
-            "--alignment",
+            option,
             f"mer-data build --dataset {self.dataset} --alignment unaligned",
         )
         return FeatureStore.open(path)
@@ -105,10 +105,10 @@ class Workspace:
                 return stores[0]
         return self.choose_store(alignment)
 
-    def choose_split(self, name: str | None) -> Path:
+    def choose_split(self, name: str | None, *, option: str = "--split NAME") -> Path:
         """The split manifest called ``name`` (or at that path), else the only one."""
         return self._choose(
-            "split", ".json", name, "--split", f"mer-data repartition --dataset {self.dataset} --task binary"
+            "split", ".json", name, option, f"mer-data repartition --dataset {self.dataset} --task binary"
         )
 
     def _choose(self, kind: str, suffix: str, name: str | None, option: str, command: str) -> Path:
@@ -129,7 +129,7 @@ class Workspace:
                 f"several {kind}s of {self.dataset}",
                 where=folder,
                 found=", ".join(path.stem for path in paths),
-                do=f"Choose one with {option} NAME",
+                do=f"Choose one with {option}",
             )
         return paths[0]
 

@@ -5,19 +5,29 @@ from typing import Any
 
 import click
 
-from cider.commands.evaluate import choices_of, sweep_options
+from cider.commands.evaluate import choices_of, sweep_options, target_of, target_options
 from mer_data.commands.shared import conclude, force_option, json_option
 
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @sweep_options
+@target_options
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Also write a page (Markdown, HTML) to this folder."
 )
 @force_option
 @json_option
-def compare(runs: tuple[Path, ...], out: Path | None, force: bool, as_json: bool, **sweep: Any) -> None:
+def compare(
+    runs: tuple[Path, ...],
+    out: Path | None,
+    force: bool,
+    as_json: bool,
+    on_dataset: str | None,
+    on_alignment: str | None,
+    on_split: str | None,
+    **sweep: Any,
+) -> None:
     """Compare evaluated RUNS on the same test utterances, with intervals and significance.
 
     Runs of one recipe that differ in the seed only are taken together: mean and standard deviation over them.
@@ -27,6 +37,7 @@ def compare(runs: tuple[Path, ...], out: Path | None, force: bool, as_json: bool
     Examples:
       cider compare runs/sample-seed1111 runs/plain
       cider compare runs/mosi-seed111* runs/plain-seed111* --out comparisons/maci
+      cider compare runs/mosi-seed1111 runs/plain-seed1111 --on mosei --on-split casp
     """
     from cider.evaluation.compare_report import comparison_table, shown_metrics, write_comparison
     from cider.evaluation.run import compare_evaluated
@@ -35,7 +46,9 @@ def compare(runs: tuple[Path, ...], out: Path | None, force: bool, as_json: bool
 
     if out is not None:
         refuse_overwrite(out, force=force, error=RunError)
-    comparison = compare_evaluated(runs, choices_of(**sweep))
+    comparison = compare_evaluated(
+        runs, choices_of(**sweep), on=target_of(on_dataset, on_alignment, on_split)
+    )
     lines = [
         "Strict test scores in percent: mean ± standard deviation over runs, and difference to the first"
         " recipe [95 % intervals]; p of McNemar's test (* below 0.05)."

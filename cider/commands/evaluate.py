@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mer_data.commands.shared import conclude, json_option, progress_bar
+from mer_data.commands.shared import DatasetName, conclude, json_option, progress_bar, repeated
 
 if TYPE_CHECKING:
     from cider.evaluation.run import Choices, Evaluation
+    from cider.evaluation.target import Target
 
 PATTERNS = ["rmfm", "rmfm_same", "rmm", "tmfm", "stmfm", "smm"]
 
@@ -48,20 +49,59 @@ def sweep_options(function: Any) -> Any:
     return function
 
 
+def target_options(function: Any) -> Any:
+    """Whose test fold, where it is not the run's own."""
+    for option in reversed(
+        [
+            click.option(
+                "--on",
+                "on_dataset",
+                type=DatasetName(),
+                help="Test on another corpus; default: the test fold of the run's own split.",
+            ),
+            click.option(
+                "--on-alignment",
+                metavar="NAME",
+                help="With --on: its store, by name or path; default: the one called as the run's.",
+            ),
+            click.option(
+                "--on-split",
+                metavar="NAME",
+                help="With --on: its split, by name or path; default: the only one.",
+            ),
+        ]
+    ):
+        function = option(function)
+    return function
+
+
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @sweep_options
+@target_options
 @click.option(
     "--report-only", is_flag=True, help="Report the predictions that are saved; needs neither model nor data."
 )
 @click.option("--force", is_flag=True, help="Predict again what is predicted already.")
 @json_option
-def evaluate(runs: tuple[Path, ...], report_only: bool, force: bool, as_json: bool, **sweep: Any) -> None:
+def evaluate(
+    runs: tuple[Path, ...],
+    report_only: bool,
+    force: bool,
+    as_json: bool,
+    on_dataset: str | None,
+    on_alignment: str | None,
+    on_split: str | None,
+    **sweep: Any,
+) -> None:
     """Measure trained RUNS on validation and test over missing rates, and write a report for each.
 
     Predictions are saved per rate: what is interrupted goes on where it stopped. Each report has two
     protocols side by side: strict (tau from validation, class means from training) and paper (both from the
     test labels). With several runs (seeds of one recipe) the mean and spread over them are printed too.
+
+    With --on the test fold is another corpus's, with the same feature columns. tau is still chosen on the
+    run's own validation fold.
 
     \b
     Examples:
@@ -69,22 +109,26 @@ def evaluate(runs: tuple[Path, ...], report_only: bool, force: bool, as_json: bo
       cider evaluate runs/sample-seed1111 --mask-seeds 0,1,2 --rates 0,0.5,1
       cider evaluate runs/sample-seed1111 --pattern smm
       cider evaluate runs/sample-seed1111 --report-only --debiasing log
+      cider evaluate runs/mosi-seed1111 --on mosei --on-alignment casp_aligned --on-split casp
     """
     from cider.evaluation.protocols import without_nan
     from cider.evaluation.report_tables import seeds_spread, seeds_table
     from cider.evaluation.run import evaluate_run
 
-    choices = choices_of(**sweep)
+    choices, on = choices_of(**sweep), target_of(on_dataset, on_alignment, on_split)
     done = []
     for path in runs:
         with progress_bar(f"evaluate {path.name}") as progress:
-            done.append(evaluate_run(path, choices, report_only=report_only, force=force, progress=progress))
+            done.append(
+                evaluate_run(path, choices, on=on, report_only=report_only, force=force, progress=progress)
+            )
     lines = [line for result in done for line in _told(result)]
     all_scores = [result.scores for result in done]
     if len(done) > 1:
         lines += [f"Mean and standard deviation over {len(done)} runs:"]
         lines += [seeds_table(all_scores).to_string(index=False)]
     spread = seeds_spread(all_scores) if len(done) > 1 else None
+    same = repeated(**{"on": on_dataset, "on-alignment": on_alignment, "on-split": on_split})
     conclude(
         {
             "runs": [
@@ -93,7 +137,7 @@ def evaluate(runs: tuple[Path, ...], report_only: bool, force: bool, as_json: bo
             "mean_and_std": without_nan(spread),
         },
         lines,
-        f"cider compare {' '.join(str(path) for path in runs)}" if len(runs) > 1 else None,
+        f"cider compare {' '.join(str(path) for path in runs)}{same}" if len(runs) > 1 else None,
         as_json=as_json,
     )
 
@@ -109,6 +153,17 @@ def choices_of(*, rates: str | None, mask_seeds: str | None, **others: Any) -> C
     )
 
 
+def target_of(dataset: str | None, alignment: str | None, split: str | None) -> Target | None:
+    """What ``target_options`` chose."""
+    from cider.evaluation.target import Target
+
+    if dataset is None:
+        if alignment or split:
+            raise click.UsageError("--on-alignment and --on-split go with --on.")
+        return None
+    return Target(dataset, alignment, split)
+
+
 def _told(result: Evaluation) -> list[str]:
     """The scores of one run for a terminal."""
     from cider.evaluation.report_tables import METRIC_TITLES, headline, protocol_table, sweep_table
@@ -116,7 +171,7 @@ def _told(result: Evaluation) -> list[str]:
     scores = result.scores
     name = headline(scores)[0]
     return [
-        f"{result.run}: tau {scores.tau}",
+        f"{result.run}{f' {target}' if (target := result.target) else ''}: tau {scores.tau}",
         sweep_table(scores.strict).to_string(index=False),
         f"{METRIC_TITLES[name]} by both protocols, of which paper chooses on the test labels:",
         protocol_table(scores, name).to_string(index=False),

@@ -1,8 +1,9 @@
 """Predictions as files: one Parquet table per condition and fold, used again only for what they belong to.
 
 A table carries digests of everything that decided it: checkpoint, store, split, vocabulary, precision and the
-scheme of the masks. It appears only when complete, so an interrupted sweep goes on where it stopped, and
-reports are computed from the tables alone.
+scheme of the masks; a table of another corpus also those of the store and split that were predicted, and lies
+in a folder of its own. A table appears only when complete, so an interrupted sweep goes on where it stopped,
+and reports are computed from the tables alone.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from mer_data.tasks import Task
 FORMAT = "cider/predictions"
 VERSION = 1
 SCORED_FOLDS = ("valid", "test")
+TARGET = "target"
+"""Key of an identity that names what was tested on in place of the run's own test fold."""
 _METADATA = b"cider"
 
 Identity = dict[str, str]
@@ -52,14 +55,22 @@ class Prediction:
 
 @dataclass(frozen=True)
 class PredictionFolder:
-    """The prediction tables of a run."""
+    """The prediction tables of a run.
+
+    Attributes:
+        path: its folder; tables of validation are there, whatever is tested on.
+        task: what the columns mean.
+        target: name of the folder below it that has the tables of test; None: none, the run's own test fold.
+    """
 
     path: Path
     task: Task
+    target: str | None = None
 
     def table_path(self, condition: Condition, fold: str) -> Path:
         """Where the table of a condition and fold is."""
-        return self.path / f"{condition.name}.{fold}.parquet"
+        folder = self.path / self.target if self.target and fold == "test" else self.path
+        return folder / f"{condition.name}.{fold}.parquet"
 
     def write(self, condition: Condition, fold: str, prediction: Prediction, identity: Identity) -> None:
         """Write one table, a row per view and utterance; it appears only when complete."""
@@ -115,7 +126,7 @@ class PredictionFolder:
         if not path.is_file():
             raise RunError(
                 f"no predictions of {fold} for {_told(condition)}",
-                where=self.path,
+                where=path.parent,
                 do="Make them with `cider evaluate RUN`, without --report-only",
             )
         try:
@@ -170,7 +181,7 @@ class SweepPredictions:
         task: what the columns mean.
         valid: predictions of the validation fold.
         test: predictions of the test fold, also with its own class means where there is a causal head.
-        identity: what all tables belong to.
+        identity: what all tables belong to; those of test also to a target, where there is one.
     """
 
     plan: SweepPlan
@@ -179,25 +190,35 @@ class SweepPredictions:
     test: FoldPredictions
     identity: Identity
 
+    @property
+    def target(self) -> str | None:
+        """Name of what was tested on in place of the run's own test fold."""
+        return self.identity.get(TARGET)
+
 
 def collect(
-    folder: PredictionFolder, plan: SweepPlan, expected: Identity, *, do: str = "Evaluate the run again"
+    folder: PredictionFolder,
+    plan: SweepPlan,
+    expected: Mapping[str, Identity],
+    *,
+    do: str = "Evaluate the run again",
 ) -> SweepPredictions:
     """Read the tables of a sweep.
 
     Args:
         folder: of the run.
         plan: the sweep.
-        expected: what the tables must belong to, as far as it is known.
+        expected: what the tables of each fold must belong to, as far as it is known.
         do: advice for tables of something else.
 
     Raises:
         RunError: a table is missing, damaged, or belongs to something else than ``expected`` or the others.
     """
     folds = {}
-    identity = dict(expected)
+    identity: Identity = {}
     for fold in SCORED_FOLDS:
         parts = []
+        identity |= expected[fold]
         for condition in plan.conditions:
             prediction, found = folder.read(condition, fold)
             _check_same(identity, found, folder.table_path(condition, fold), do)
@@ -212,13 +233,13 @@ def collect(
 
 
 def _check_same(expected: Identity, found: Identity, path: Path, do: str) -> None:
-    for name, value in expected.items():
-        if found.get(name) != value:
+    for name in {TARGET: None, **expected}:
+        if found.get(name) != expected.get(name):
             raise RunError(
                 f"these predictions belong to another {name}",
                 where=path,
-                found=found.get(name),
-                expected=value,
+                found=found.get(name, "none"),
+                expected=expected.get(name, "none"),
                 do=do,
             )
 

@@ -17,6 +17,7 @@ from cider.evaluation.protocols import SweepScores, score_sweep
 from cider.evaluation.report import write_report
 from cider.evaluation.report_notes import Measured, RunFacts
 from cider.evaluation.sweep import Progress, load_sweep, predict_sweep
+from cider.evaluation.target import Target, open_target
 from cider.recipe import (
     Debiasing,
     EvaluationPattern,
@@ -84,11 +85,17 @@ class Evaluation:
         """Test scores."""
         return self.measured.scores
 
+    @property
+    def target(self) -> str | None:
+        """Name of the target that was tested on; None: the run's own test fold."""
+        return self.measured.predictions.target
+
 
 def evaluate_run(
     path: Path,
     choices: Choices | None = None,
     *,
+    on: Target | None = None,
     report_only: bool = False,
     force: bool = False,
     progress: Progress | None = None,
@@ -98,6 +105,7 @@ def evaluate_run(
     Args:
         path: run folder.
         choices: in place of the recipe's.
+        on: whose test fold to predict; None: that of the run's own split.
         report_only: from the saved predictions alone, without model and data.
         force: predict again what is there.
         progress: called with the conditions predicted and to predict.
@@ -105,18 +113,21 @@ def evaluate_run(
     Raises:
         MerDataError: no run, or an input is missing or does not fit.
     """
-    facts, measured = _measure(path, choices or Choices(), report_only, force, progress)
-    folder = path / "reports" / measured.scores.plan.name
+    facts, measured = _measure(path, choices or Choices(), on, report_only, force, progress)
+    folder = path / "reports" / (measured.predictions.target or "") / measured.scores.plan.name
     write_report(folder, facts, measured)
     return Evaluation(path, folder, measured)
 
 
-def compare_evaluated(paths: Sequence[Path], choices: Choices | None = None) -> Comparison:
+def compare_evaluated(
+    paths: Sequence[Path], choices: Choices | None = None, *, on: Target | None = None
+) -> Comparison:
     """Compare runs by their saved predictions, all in the sweep of the first run's recipe.
 
     Args:
         paths: run folders; the others are compared with the first and those of its recipe.
         choices: in place of the first recipe's.
+        on: whose test fold they were evaluated on; None: that of their own split.
 
     Raises:
         MerDataError: no run, no predictions, or runs that cannot be compared.
@@ -126,7 +137,7 @@ def compare_evaluated(paths: Sequence[Path], choices: Choices | None = None) -> 
     for path in paths:
         recipe = _recipe(RunFolder(path))
         settings = choices.over(runs[0].recipe.evaluation if runs else recipe.evaluation)
-        predictions = load_sweep(RunFolder(path), _plan(settings), precision=settings.precision)
+        predictions = load_sweep(RunFolder(path), _plan(settings), on=on, precision=settings.precision)
         scores = _score(predictions, settings)
         runs.append(ScoredRun(path, recipe, predictions.identity, predictions.test, scores))
     resamples = choices.over(runs[0].recipe.evaluation).resamples if runs else 0
@@ -134,19 +145,30 @@ def compare_evaluated(paths: Sequence[Path], choices: Choices | None = None) -> 
 
 
 def _measure(
-    path: Path, choices: Choices, report_only: bool, force: bool, progress: Progress | None
+    path: Path,
+    choices: Choices,
+    on: Target | None,
+    report_only: bool,
+    force: bool,
+    progress: Progress | None,
 ) -> tuple[RunFacts, Measured]:
     if report_only:
         run = RunFolder(path)
         recipe = _recipe(run)
         settings = choices.over(recipe.evaluation)
-        predictions = load_sweep(run, _plan(settings), precision=settings.precision)
+        predictions = load_sweep(run, _plan(settings), on=on, precision=settings.precision)
     else:
         run, experiment = open_run(path)
         recipe = experiment.recipe
         settings = choices.over(recipe.evaluation)
         predictions = predict_sweep(
-            run, experiment, _plan(settings), precision=settings.precision, force=force, progress=progress
+            run,
+            experiment,
+            _plan(settings),
+            on=None if on is None else open_target(on, experiment),
+            precision=settings.precision,
+            force=force,
+            progress=progress,
         )
     scores = _score(predictions, settings)
     intervals = sweep_intervals(predictions, scores, settings.resamples)

@@ -12,6 +12,7 @@ from cider.evaluation.conditions import Condition, SweepPlan
 from cider.evaluation.masks import SCHEME
 from cider.evaluation.predictions import (
     SCORED_FOLDS,
+    TARGET,
     Identity,
     Prediction,
     PredictionFolder,
@@ -20,6 +21,7 @@ from cider.evaluation.predictions import (
 )
 from cider.evaluation.predictor import FoldPredictor, check_alignment
 from cider.evaluation.shared_texts import SharedTexts
+from cider.evaluation.target import OpenTarget, Target, saved_target
 from cider.experiment import Experiment
 from cider.model import CausalHead
 from cider.recipe import EvaluationPrecision, load_recipe
@@ -39,6 +41,7 @@ def predict_sweep(
     experiment: Experiment,
     plan: SweepPlan,
     *,
+    on: OpenTarget | None = None,
     precision: EvaluationPrecision = "float32",
     force: bool = False,
     progress: Progress | None = None,
@@ -52,6 +55,7 @@ def predict_sweep(
         run: has the checkpoint, gets the tables.
         experiment: the run's.
         plan: the sweep.
+        on: whose test fold; None: that of the run's own split. Validation is always the run's own.
         precision: of the computations.
         force: predict everything again.
         progress: called with the conditions predicted and to predict.
@@ -60,23 +64,29 @@ def predict_sweep(
         MerDataError: the pattern does not fit the data, or an input is missing.
     """
     check_alignment(plan.pattern, experiment)
-    folder = PredictionFolder(run.path / "predictions", experiment.task)
-    identity = _identity(run, experiment, precision)
+    folder = PredictionFolder(run.path / "predictions", experiment.task, on.name if on else None)
+    own = _identity(run, experiment, precision)
+    identities = {"valid": own, "test": {**own, **on.identity} if on else own}
     missing = {
         fold: [
             condition
             for condition in plan.conditions
-            if force or not _is_there(folder, condition, fold, identity)
+            if force or not _is_there(folder, condition, fold, identities[fold])
         ]
         for fold in SCORED_FOLDS
     }
     if any(missing.values()):
-        _predict(run, experiment, folder, missing, identity, progress)
-    return collect(folder, plan, identity)
+        experiments = {"valid": experiment, "test": on.experiment if on else experiment}
+        _predict(run, experiments, folder, missing, identities, progress)
+    return collect(folder, plan, identities)
 
 
 def load_sweep(
-    run: RunFolder, plan: SweepPlan, *, precision: EvaluationPrecision = "float32"
+    run: RunFolder,
+    plan: SweepPlan,
+    *,
+    on: Target | None = None,
+    precision: EvaluationPrecision = "float32",
 ) -> SweepPredictions:
     """The tables of a sweep that was predicted before; neither model nor data are needed.
 
@@ -99,8 +109,10 @@ def load_sweep(
     }
     if run.checkpoint_path.is_file():
         expected["checkpoint"] = sha256_file(run.checkpoint_path)
-    folder = PredictionFolder(run.path / "predictions", get_task(recipe.task))
-    return collect(folder, plan, expected, do=_AGAIN)
+    target = None if on is None else saved_target(run.path, on)
+    folder = PredictionFolder(run.path / "predictions", get_task(recipe.task), target)
+    of_test = expected if target is None else {**expected, TARGET: target}
+    return collect(folder, plan, {"valid": expected, "test": of_test}, do=_AGAIN)
 
 
 def evaluated_statistics(experiment: Experiment, encoder: TextEncoder, fold: str = "test") -> ClassStatistics:
@@ -136,19 +148,20 @@ def _is_there(folder: PredictionFolder, condition: Condition, fold: str, identit
 
 def _predict(
     run: RunFolder,
-    experiment: Experiment,
+    experiments: dict[str, Experiment],
     folder: PredictionFolder,
     missing: dict[str, list[Condition]],
-    identity: Identity,
+    identities: dict[str, Identity],
     progress: Progress | None,
 ) -> None:
+    experiment = experiments["valid"]
     recipe = experiment.recipe
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = experiment.build_model()
     evaluated = None
     if isinstance(model.head, CausalHead) and missing["test"]:
         # Before the checkpoint is loaded: class means are of the frozen encoder.
-        evaluated = evaluated_statistics(experiment, cast(TextEncoder, model.text_encoder))
+        evaluated = evaluated_statistics(experiments["test"], cast(TextEncoder, model.text_encoder))
     run.load_weights(model)
     model.to(device)
     kept = experiment.kept_token_ids() if recipe.model.debiases_language else None
@@ -158,12 +171,12 @@ def _predict(
             continue
         predictor = FoldPredictor(
             model,
-            experiment,
+            experiments[fold],
             fold,
             device=device,
             batch_size=recipe.evaluation.batch_size,
             kept_token_ids=kept,
-            bf16=identity["precision"] == "bf16",
+            bf16=identities[fold]["precision"] == "bf16",
         )
         texts = SharedTexts(model.text_encoder, pad_id=experiment.special.pad)
         for condition in conditions:
@@ -172,7 +185,7 @@ def _predict(
             )
             labels = predictor.labels.astype(float)
             prediction = Prediction(predictor.ids, predictor.videos, labels, views)
-            folder.write(condition, fold, prediction, identity)
+            folder.write(condition, fold, prediction, identities[fold])
             done += 1
             if progress is not None:
                 progress(done, total)

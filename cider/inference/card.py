@@ -12,12 +12,13 @@ from typing import Any, Literal, cast
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from cider.expected_input import ExpectedInput
 from cider.experiment import Experiment
 from cider.model import Architecture, CIDer, FeatureShapes
 from cider.recipe import Debiasing, ModelSettings
 from cider.run_folder import RunFolder
 from mer_data.batches import special_tokens
-from mer_data.errors import MerDataError, RunError, StoreError
+from mer_data.errors import MerDataError, RunError
 from mer_data.files import write_json, write_text
 from mer_data.store import FeatureStore
 from mer_data.tasks import TaskName, get_task
@@ -134,43 +135,14 @@ class ModelCard(BaseModel):
         Raises:
             StoreError: alignment, feature widths or vocabulary differ.
         """
-        pieces = store.word_pieces
-        own, expected = (
-            f"{name!r} ({digest[:19]})"
-            for name, digest in (
-                (pieces.name, pieces.vocabulary_digest),
-                (self.tokenizer, self.vocabulary_digest),
-            )
-        )
-        facts: list[tuple[str, object, object, str]] = [
-            ("alignment", store.alignment, self.alignment, f"Build one with --alignment {self.alignment}"),
-            *(
-                (f"{modality} width", store.width(modality), self.width(modality), _SAME_COLUMNS)
-                for modality in MODALITIES
-            ),
-        ]
-        if pieces.vocabulary_digest != self.vocabulary_digest:
-            facts.append(
-                ("tokenizer vocabulary", own, expected, f"Build one with --tokenizer {self.tokenizer}")
-            )
-        for what, found, wanted, advice in facts:
-            if found != wanted:
-                raise StoreError(
-                    f"the store has another {what} than the run was trained with",
-                    where=store.path,
-                    found=found,
-                    expected=wanted,
-                    do=advice,
-                )
-        columns = store.attribute("columns")
-        return [
-            f"{modality} columns have other names than in training: {_difference(columns[modality], names)}"
-            for modality, names in self.columns.items()
-            if tuple(columns[modality]) != names
-        ]
-
-
-_SAME_COLUMNS = "Build one from the same feature columns"
+        return ExpectedInput(
+            alignment=self.alignment,
+            widths={modality: self.width(modality) for modality in MODALITIES},
+            columns=self.columns,
+            frame_rate_hz=self.frame_rate_hz,
+            tokenizer=self.tokenizer,
+            vocabulary_digest=self.vocabulary_digest,
+        ).check(store)
 
 
 def save_model_card(run: RunFolder, experiment: Experiment, model: CIDer) -> None:
@@ -218,10 +190,3 @@ def _architecture(settings: ModelSettings) -> Architecture:
     same = {field.name for field in fields(Architecture)} - {"label_debiasing"}
     values = {name: getattr(settings, name) for name in same}
     return Architecture(**values, label_debiasing=settings.debiases_label)
-
-
-def _difference(found: list[str], expected: tuple[str, ...]) -> str:
-    pairs = [(a, b) for a, b in zip(found, expected, strict=False) if a != b]
-    return f"{pairs[0][0]} in place of {pairs[0][1]}" + (
-        f" and {len(pairs) - 1} more" if len(pairs) > 1 else ""
-    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,17 +11,6 @@ from cider.inference.card import ModelCard
 from mer_data.batches import Item
 from mer_data.errors import MerDataError
 from mer_data.utterances import MODALITIES, cut
-
-
-def shortened(item: Item, card: ModelCard) -> Item:
-    """An utterance cut to the longest rows of training."""
-    limits, aligned = card.limits, card.shapes.aligned
-    return replace(
-        item,
-        input_ids=cut(item.input_ids, limits["text"], keep_last=True),
-        audio=cut(item.audio, limits["audio"], keep_last=aligned),
-        vision=cut(item.vision, limits["vision"], keep_last=aligned),
-    )
 
 
 def text_item(
@@ -42,8 +30,14 @@ def text_item(
     frames = {
         modality: _frames(card, modality, features[modality], len(pieces), number) for modality in MODALITIES
     }
-    item = Item(pieces, frames["audio"], frames["vision"], label=float("nan"), index=number)
-    return shortened(item, card)
+    limits, aligned = card.limits, card.shapes.aligned
+    return Item(
+        cut(pieces, limits["text"], keep_last=True),
+        cut(frames["audio"], limits["audio"], keep_last=aligned),
+        cut(frames["vision"], limits["vision"], keep_last=aligned),
+        label=float("nan"),
+        index=number,
+    )
 
 
 def _frames(

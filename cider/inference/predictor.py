@@ -15,7 +15,7 @@ from cider.evaluation.debiasing import debiased
 from cider.evaluation.predictor import COUNTERFACTUAL, FACTUAL
 from cider.evaluation.shared_texts import InParallel
 from cider.inference.card import ModelCard, load_model_card
-from cider.inference.items import shortened, text_item
+from cider.inference.items import text_item
 from cider.inference.predictions import Predictions
 from cider.inference.tau import Progress, Tau, given_tau, tau_of_run
 from cider.model import CIDer, counterfactual_ids
@@ -138,12 +138,13 @@ class SentimentPredictor:
         """
         opened = store if isinstance(store, FeatureStore) else FeatureStore.open(store)
         notes = self.card.check_store(opened)
+        opened = opened.limited(self.card.limits)
         rows = _rows_of(opened, ids)
         dataset = UtteranceDataset(opened, rows)
         lengths = opened.lengths("tokens")[rows]
 
         def read(chosen: NDArray[np.int64]) -> list[Item]:
-            return [shortened(item, self.card) for item in dataset.__getitems__(chosen.tolist())]
+            return dataset.__getitems__(chosen.tolist())
 
         names = opened.utterances["id"].iloc[rows].tolist()
         return self._predict(names, lengths, read, notes, progress)

@@ -130,3 +130,34 @@ def own_run(trained_run, tmp_path) -> Path:
     copy = tmp_path / "own_run"
     shutil.copytree(trained_run, copy)
     return copy
+
+
+@pytest.fixture(scope="session")
+def second_corpus(trained_run, tmp_path_factory) -> Path:
+    """A dataset folder: another sample of equal ids, with columns and vocabulary of the trained run."""
+    from mer_data.build import build_store
+    from mer_data.sources import open_source
+    from mer_data.sources.sample import SampleSize, write_sample
+    from mer_data.splits import standard_split
+    from mer_data.store import FeatureStore
+
+    folder = tmp_path_factory.mktemp("second")
+    write_sample(folder / "raw", 1, SampleSize(8, 8))
+    for alignment in ("unaligned", "aligned"):
+        build_store(
+            open_source("sample", folder / "raw"),
+            folder / "store" / f"{alignment}.h5",
+            alignment=alignment,
+            tokenizer=str(trained_run),
+        )
+    store = FeatureStore.open(folder / "store" / "unaligned.h5")
+    split = standard_split(store.utterances, dataset="sample", utterance_digest=store.utterance_digest)
+    split.save(folder / "splits" / "standard.json")
+    return folder
+
+
+@pytest.fixture
+def two_corpora(own_home, second_corpus) -> Path:
+    """The tiny workspace with a dataset called second, to be changed."""
+    shutil.copytree(second_corpus, own_home / "second")
+    return own_home

@@ -136,9 +136,13 @@ def test_a_table_in_the_place_of_another_is_told(folder):
 # --- a sweep ---
 
 
+def of_both(identity):
+    return {"valid": identity, "test": identity}
+
+
 def test_a_sweep_stacks_its_conditions(folder):
     write_plan(folder)
-    sweep = collect(folder, PLAN, IDENTITY)
+    sweep = collect(folder, PLAN, of_both(IDENTITY))
     assert sweep.identity == IDENTITY
     assert [condition.name for condition in PLAN.conditions] == [
         "complete", "rmfm-rate0.5-mask0", "rmfm-rate0.5-mask1",
@@ -159,17 +163,62 @@ def test_tables_of_something_else_are_refused(folder, name):
     folder.write(PLAN.conditions[1], "test", prediction(), IDENTITY | {name: "other"})
     message = f"another {name} in .*rmfm-rate0.5-mask0.test.parquet: found other, expected {IDENTITY[name]}"
     with pytest.raises(RunError, match=message):
-        collect(folder, PLAN, IDENTITY)
+        collect(folder, PLAN, of_both(IDENTITY))
     # Even where nobody says what is expected, the tables of a sweep belong together.
     with pytest.raises(RunError, match=f"belong to another {name}"):
-        collect(folder, PLAN, {})
+        collect(folder, PLAN, of_both({}))
 
 
 def test_tables_with_other_rows_are_refused(folder):
     write_plan(folder)
     folder.write(PLAN.conditions[2], "test", prediction(size=4), IDENTITY)
     with pytest.raises(RunError, match="prediction tables of one fold differ in their rows"):
-        collect(folder, PLAN, IDENTITY)
+        collect(folder, PLAN, of_both(IDENTITY))
     folder.write(PLAN.conditions[2], "test", prediction(views=VIEWS[:1]), IDENTITY)
     with pytest.raises(RunError, match="prediction tables of one fold differ in their rows"):
-        collect(folder, PLAN, IDENTITY)
+        collect(folder, PLAN, of_both(IDENTITY))
+
+
+# --- of another corpus ---
+
+TARGET_IDENTITY = IDENTITY | {"target": "on-b.c.d", "target_store": "sha256:t"}
+
+
+@pytest.fixture
+def elsewhere(folder):
+    return PredictionFolder(folder.path, BINARY, "on-b.c.d")
+
+
+def test_tables_of_a_target_have_a_folder_and_share_validation(folder, elsewhere):
+    write_plan(folder)
+    for number, condition in enumerate(PLAN.conditions):
+        elsewhere.write(condition, "test", prediction(10 + number), TARGET_IDENTITY)
+    own = collect(folder, PLAN, of_both(IDENTITY))
+    sweep = collect(elsewhere, PLAN, {"valid": IDENTITY, "test": TARGET_IDENTITY})
+    view = VIEWS[0]
+    assert np.array_equal(sweep.valid.views[view], own.valid.views[view])
+    assert np.array_equal(sweep.test.views[view][1], prediction(11).views[view])
+    assert (own.target, sweep.target) == (None, "on-b.c.d")
+    assert sweep.identity == TARGET_IDENTITY
+    expected = {"valid": {}, "test": {"target": "on-b.c.d"}}
+    assert collect(elsewhere, PLAN, expected).identity == TARGET_IDENTITY
+
+
+def test_own_and_other_tables_do_not_pass_for_each_other(folder, elsewhere):
+    write_plan(folder)
+    folder.write(PLAN.conditions[1], "test", prediction(), TARGET_IDENTITY)
+    with pytest.raises(RunError, match=r"belong to another target in .*: found on-b\.c\.d, expected none"):
+        collect(folder, PLAN, of_both(IDENTITY))
+    for condition in PLAN.conditions:
+        elsewhere.write(condition, "test", prediction(), IDENTITY)
+    with pytest.raises(RunError, match=r"belong to another target in .*: found none, expected on-b\.c\.d"):
+        collect(elsewhere, PLAN, {"valid": {}, "test": {"target": "on-b.c.d"}})
+
+
+def test_the_tables_of_a_target_are_of_one_store(folder, elsewhere):
+    write_plan(folder)
+    for number, condition in enumerate(PLAN.conditions):
+        identity = TARGET_IDENTITY | {"target_store": f"sha256:{number}"}
+        elsewhere.write(condition, "test", prediction(), identity)
+    with pytest.raises(RunError, match="belong to another target_store"):
+        collect(elsewhere, PLAN, {"valid": {}, "test": {"target": "on-b.c.d"}})
