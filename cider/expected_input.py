@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mer_data.errors import StoreError
+from mer_data.pretrained import TINY
 from mer_data.store import FeatureStore
 from mer_data.utterances import MODALITIES
 
@@ -66,7 +67,8 @@ class ExpectedInput:
                 store,
                 f"{pieces.name!r} ({pieces.vocabulary_digest[:19]})",
                 f"{self.tokenizer!r} ({self.vocabulary_digest[:19]})",
-                f"Build one with --tokenizer {self.tokenizer}",
+                "Build one with --tokenizer "
+                + ("RUN, the folder of the run" if self.tokenizer == TINY else self.tokenizer),
             )
         columns = store.attribute("columns")
         return [

@@ -166,12 +166,18 @@ def target_of(dataset: str | None, alignment: str | None, split: str | None) -> 
 
 def _told(result: Evaluation) -> list[str]:
     """The scores of one run for a terminal."""
-    from cider.evaluation.report_tables import METRIC_TITLES, headline, protocol_table, sweep_table
+    from cider.evaluation.report_tables import (
+        METRIC_TITLES,
+        headline,
+        protocol_table,
+        sweep_table,
+        told_target,
+    )
 
     scores = result.scores
     name = headline(scores)[0]
     return [
-        f"{result.run}{f' {target}' if (target := result.target) else ''}: tau {scores.tau}",
+        f"{result.run}{f', {told_target(target)}' if (target := result.target) else ''}: tau {scores.tau}",
         sweep_table(scores.strict).to_string(index=False),
         f"{METRIC_TITLES[name]} by both protocols, of which paper chooses on the test labels:",
         protocol_table(scores, name).to_string(index=False),

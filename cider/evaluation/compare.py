@@ -24,7 +24,9 @@ from cider.evaluation.confusion import chosen_points
 from cider.evaluation.groups import ScoredRun, group_runs, on_same_utterances
 from cider.evaluation.intervals import Interval, resampled_scores, weights_by_unit
 from cider.evaluation.metrics import accuracy_names, mean_and_std, right_answers
+from cider.evaluation.predictions import TARGET
 from cider.evaluation.protocols import without_nan
+from cider.evaluation.report_tables import told_target
 from cider.evaluation.uncertainty import LEVEL, SEED, McNemar, Unit, holm, mcnemar
 from mer_data.errors import RunError
 
@@ -199,6 +201,9 @@ def compare_runs(runs: Sequence[ScoredRun], *, resamples: int) -> Comparison:
         resampled: Resampled = {unit: _mean_resampled(members, table) for unit, table in weights.items()}
         groups.append(_scores(label, members, resampled, first))
         first = first or resampled
+    target = comparable[0].identity.get(TARGET)
+    if target is not None:
+        notes = (*notes, f"Tested {told_target(target)}, not on the test fold of the runs' own split.")
     seeds = {len(group.runs) for group in groups}
     if len(seeds) > 1:
         notes = (

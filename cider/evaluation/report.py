@@ -22,6 +22,7 @@ from cider.evaluation.report_tables import (
     percent,
     protocols_table,
     sweep_table,
+    told_target,
 )
 from cider.evaluation.uncertainty import LEVEL, Unit
 from mer_data.files import write_json
@@ -48,7 +49,7 @@ def write_report(folder: Path, facts: RunFacts, measured: Measured) -> list[Path
     protocols = _draw_protocols(folder / "protocols_by_rate", facts, scores)
     matrices = draw_confusion(scores, measured.predictions.test.labels, folder / "confusion")
     report = Report(
-        title=f"{facts.recipe.name}, seed {facts.recipe.seed}: {scores.plan.pattern}",
+        title=f"{facts.recipe.name}, seed {facts.recipe.seed}: {scores.plan.pattern}{_elsewhere(measured)}",
         intro=_intro(facts, measured),
         sections=[
             _test_scores(measured, by_point[0]),
@@ -73,16 +74,22 @@ def _intro(facts: RunFacts, measured: Measured) -> list[str]:
         title = area_title(scores.plan)
         title = title if scores.plan.area_name == AUILC else title[0].lower() + title[1:]
         shown.append(f"{title} {percent(scores.strict.mean_areas[name])} %")
-    test = measured.predictions.test
+    test, elsewhere = measured.predictions.test, _elsewhere(measured)
     return [
-        f"{METRIC_TITLES[name]} on the {len(test.ids)} test utterances of {len(set(test.videos))} videos:"
-        f" {', '.join(shown)}.",
+        f"{METRIC_TITLES[name]} on the {len(test.ids)} test utterances of {len(set(test.videos))} videos"
+        f"{elsewhere and f' ({elsewhere.lstrip()}; trained on {recipe.data.dataset})'}: {', '.join(shown)}.",
         f"Task {recipe.task}, text encoder {recipe.model.text_encoder}, causal inference:"
         f" {recipe.model.maci}. Missing pattern {scores.plan.pattern}{_seeds(scores)}. All scores are in"
         " percent. Unless marked otherwise they are by the strict protocol: checkpoint and debiasing strength"
-        " tau were chosen on the validation fold, class means are the training fold's, and test labels"
-        " decided nothing.",
+        f" tau were chosen on the validation fold{elsewhere and ' of the corpus of training'}, class means"
+        " are the training fold's, and test labels decided nothing.",
     ]
+
+
+def _elsewhere(measured: Measured) -> str:
+    """Where the test utterances are from, if not from the run's own split."""
+    target = measured.predictions.target
+    return "" if target is None else f" {told_target(target)}"
 
 
 def _seeds(scores: SweepScores) -> str:

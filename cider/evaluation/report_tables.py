@@ -226,3 +226,9 @@ def _check_same(what: str, found: Sequence[object], expected: Sequence[object]) 
             expected=", ".join(map(str, expected)),
             do="Evaluate runs of one recipe together, others one by one",
         )
+
+
+def told_target(target: str) -> str:
+    """The name of a target for a person."""
+    dataset, store, split = target.removeprefix("on-").split(".")
+    return f"on {dataset}, store {store}, split {split}"

@@ -121,7 +121,7 @@ def saved_target(run: Path, target: Target) -> str:
 
 
 def folder_name(dataset: str, alignment: str | None, split: str | None) -> str:
-    """``on-DATASET.STORE.SPLIT`` with plain characters; ``*`` for what is None."""
+    """``on-DATASET.STORE.SPLIT``, no other dots in it; ``*`` for what is None."""
     parts = (dataset, alignment, split)
     plain = ("".join(c if c.isalnum() or c in "-_" else "_" for c in part) if part else "*" for part in parts)
     return f"on-{'.'.join(plain)}"

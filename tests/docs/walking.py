@@ -47,6 +47,7 @@ _BRIEF: dict[str, tuple[str, ...]] = {
 }
 _PICKLES = {
     "unaligned_50.pkl": "standard",
+    "casp_sample.pkl": "standard",
     "OOD_MOSI/binary/MOSI_unaligned_50.pkl": "ood_binary_seed0",
     "data/sample/raw/cider_ood_binary_unaligned_50.pkl": "ood_binary_seed0",
 }
