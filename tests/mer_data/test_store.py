@@ -250,3 +250,15 @@ def test_other_chunks_can_still_be_read(tmp_path, sample_stores, everything):
     store = FeatureStore.open(path)
     np.testing.assert_array_equal(store.read_tokens([3])[0], everything["ids"][3])
     assert len(store.utterances) == 48
+
+
+def test_a_limited_store_serves_shorter_rows_in_other_processes_too(sample_stores):
+    store = FeatureStore.open(sample_stores["unaligned"])
+    own = store.limits
+    limited = store.limited({"text": 7, "audio": own["audio"] + 1})
+    expected = {**own, "text": 7}
+    assert limited.limits == expected
+    assert pickle.loads(pickle.dumps(limited)).limits == expected
+    assert limited.limited({"text": 9}).limits == expected
+    assert store.limits == own
+    assert limited.content_digest == store.content_digest

@@ -186,3 +186,36 @@ def test_runs_and_known_patterns_are_required(cider, own_run):
     assert cider("evaluate").exit_code == 2
     assert cider("evaluate", own_run, "--pattern", "other").exit_code == 2
     assert cider("evaluate", own_run, "--resamples", "10").exit_code == 2
+
+
+# --- on another corpus ---
+
+
+def test_another_corpus_is_tested_on(two_corpora, cider, own_run):
+    result = cider("evaluate", own_run, "--on", "second", "--rates", "0,0.5", "--resamples", "100")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith(f"{own_run}, on second, store unaligned, split standard: tau ")
+    folder = own_run / "reports" / "on-second.unaligned.standard" / "rmfm-mask0"
+    assert f"Report: {folder / 'summary.html'}" in lines
+    page = (folder / "summary.md").read_text(encoding="utf-8")
+    belongs_to = loads((folder / "metrics.json").read_text(encoding="utf-8"))["belongs_to"]
+    for name in ("store", "split", "target_store", "target_split"):
+        assert belongs_to[name] in page
+    assert "(on second, store unaligned, split standard; trained on sample)" in page
+    assert "Store of training" in page
+    assert "Tested elsewhere than on the run's own test fold." in page
+
+
+def test_a_target_that_does_not_fit_is_one_line(two_corpora, cider, fails, own_run):
+    line = fails(cider("evaluate", own_run, "--on", "second", "--on-alignment", "aligned"))
+    assert "the store has another alignment than the run was trained with" in line
+    assert "no split 'none'" in fails(cider("evaluate", own_run, "--on", "second", "--on-split", "none"))
+    assert "no predictions on second" in fails(cider("evaluate", own_run, "--on", "second", "--report-only"))
+
+
+@pytest.mark.parametrize("option", ["--on-alignment", "--on-split"])
+def test_the_parts_of_a_target_go_with_it(cider, own_run, option):
+    result = cider("evaluate", own_run, option, "standard")
+    assert result.exit_code == 2
+    assert "--on-alignment and --on-split go with --on." in result.stderr
