@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import cast
 
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from cider.model import Architecture, CIDer, FeatureShapes
-from cider.recipe import Recipe
+from cider.recipe import ModelSettings, Recipe
 from mer_data.batches import SpecialTokens, special_tokens
 from mer_data.errors import RecipeError, SplitError
 from mer_data.splits import SplitManifest
@@ -75,6 +75,12 @@ class Experiment:
         for pattern in (recipe.missing.pattern, recipe.evaluation.pattern):
             if store.alignment != "aligned" and pattern in ("tmfm", "stmfm"):
                 raise RecipeError(f"pattern {pattern!r} needs an aligned store", found=store.alignment)
+        if store.alignment == "aligned" and not recipe.model.word_alignment:
+            raise RecipeError(
+                "model.word_alignment false needs an unaligned store: aligned data have none to leave out",
+                found=store.alignment,
+                do="Set data.alignment=unaligned, or leave model.word_alignment out",
+            )
         return cls(recipe, store, split_path, split, task, split.indices(ids))
 
     def shapes(self, text_width: int) -> FeatureShapes:
@@ -103,18 +109,7 @@ class Experiment:
             return CIDer(
                 encoder,
                 shapes=self.shapes(encoder.width),
-                architecture=Architecture(
-                    width=settings.width,
-                    layers=settings.layers,
-                    heads=settings.heads,
-                    attention_dropout=settings.attention_dropout,
-                    embedding_dropout=settings.embedding_dropout,
-                    output_dropout=settings.output_dropout,
-                    relu_dropout=settings.relu_dropout,
-                    residual_dropout=settings.residual_dropout,
-                    residual_from_norm=settings.residual_from_norm,
-                    label_debiasing=settings.debiases_label,
-                ),
+                architecture=architecture_of(settings),
                 num_classes=self.task.num_classes,
                 special=self.special,
             )
@@ -146,3 +141,10 @@ class Experiment:
             f"mer-data {verb} --dataset {data.dataset} --alignment {data.alignment}"
             f" --split {self.split_path.stem} --task {self.task.name}"
         )
+
+
+def architecture_of(settings: ModelSettings) -> Architecture:
+    """The architecture that model settings of a recipe describe."""
+    same = {field.name for field in fields(Architecture)} - {"label_debiasing"}
+    values = {name: getattr(settings, name) for name in same}
+    return Architecture(**values, label_debiasing=settings.debiases_label)

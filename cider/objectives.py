@@ -49,7 +49,8 @@ def attention_divergence(teacher: AttentionLogits, student: AttentionLogits, mas
     Args:
         teacher: logits of the complete view, detached here.
         student: logits of the incomplete view.
-        mask: (B, T) bool, True at valid steps, the same for the three modalities, for rows and for keys.
+        mask: (B, T) bool, True at valid steps of the three modalities, or (B, 3, T), one for each; of rows
+            and of keys.
 
     Returns:
         The divergence over valid keys, summed over valid rows, averaged over batch and heads: the scale for

@@ -27,6 +27,7 @@ Pattern = Literal["rmfm", "rmfm_same", "rmm", "tmfm", "stmfm"]
 EvaluationPattern = Literal[Pattern, "smm"]
 Debiasing = Literal["probability", "log"]
 EvaluationPrecision = Literal["float32", "bf16"]
+Fusion = Literal["composite", "vanilla"]
 Metric = Literal["acc2", "f1", "acc3", "acc7"]
 TASK_METRICS: dict[TaskName, tuple[Metric, ...]] = {"binary": ("acc2", "f1", "acc3"), "seven": ("acc7",)}
 
@@ -74,7 +75,11 @@ class DataSettings(_Strict):
 
 
 class ModelSettings(_Strict):
-    """The model (method section 3). ``maci`` names the halves of causal inference that are on."""
+    """The model (method section 3).
+
+    ``maci`` names the halves of causal inference that are on. ``word_alignment`` (WSAM, of unaligned data)
+    and ``fusion`` (composite attention, or a vanilla transformer) are there to be switched in ablations.
+    """
 
     text_encoder: str = "bert-base-uncased"
     maci: Maci = "both"
@@ -87,6 +92,8 @@ class ModelSettings(_Strict):
     relu_dropout: float = Field(default=0.1, ge=0, lt=1)
     residual_dropout: float = Field(default=0.1, ge=0, lt=1)
     residual_from_norm: bool = False
+    word_alignment: bool = True
+    fusion: Fusion = "composite"
 
     @property
     def debiases_label(self) -> bool:

@@ -246,7 +246,7 @@ def student_losses(
         "reconstruction": reconstruction,
         "attention": part.share
         * objectives.attention_divergence(
-            teacher.attention_logits, student.attention_logits, part.batch.text_mask
+            teacher.attention_logits, student.attention_logits, student.fused_mask
         ),
         "joint": part.share * objectives.joint_distance(teacher.joint, student.joint),
         "incomplete": part.classification(student),

@@ -6,16 +6,15 @@ With it a run folder can be moved and used without the store it was trained on a
 from __future__ import annotations
 
 import json
-from dataclasses import fields
 from typing import Any, Literal, cast
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cider.expected_input import ExpectedInput
-from cider.experiment import Experiment
+from cider.experiment import Experiment, architecture_of
 from cider.model import Architecture, CIDer, FeatureShapes
-from cider.recipe import Debiasing, ModelSettings
+from cider.recipe import Debiasing
 from cider.run_folder import RunFolder
 from mer_data.batches import special_tokens
 from mer_data.errors import MerDataError, RunError
@@ -42,7 +41,7 @@ class ModelCard(BaseModel):
         vocabulary_digest: digest of its vocabulary.
         kept_token_ids: counterfactual vocabulary; None where the run has no counterfactual text.
         debiasing: where the counterfactual is subtracted.
-        limits: longest rows of "text", "audio" and "vision" that the model was served.
+        limits: longest rows of "text", "audio" and "vision" that the model may be served.
         columns: names of the feature columns of "audio" and "vision".
         frame_rate_hz: frames per second of "audio" and "vision", where known.
     """
@@ -78,7 +77,7 @@ class ModelCard(BaseModel):
         kept = experiment.kept_token_ids().tolist() if settings.debiases_language else None
         return cls(
             task=experiment.task.name,
-            architecture=_architecture(settings),
+            architecture=architecture_of(settings),
             shapes=model.shapes,
             text_encoder=encoder.name,
             encoder_config=config,
@@ -86,7 +85,7 @@ class ModelCard(BaseModel):
             vocabulary_digest=store.word_pieces.vocabulary_digest,
             kept_token_ids=kept,
             debiasing=experiment.recipe.evaluation.debiasing,
-            limits=store.limits,
+            limits=_limits(store, model),
             columns=store.attribute("columns"),
             frame_rate_hz=store.attribute("frame_rate_hz"),
         )
@@ -185,8 +184,8 @@ def load_model_card(run: RunFolder) -> tuple[ModelCard, WordPieces]:
     return card, pieces
 
 
-def _architecture(settings: ModelSettings) -> Architecture:
-    """The architecture that model settings of a recipe describe."""
-    same = {field.name for field in fields(Architecture)} - {"label_debiasing"}
-    values = {name: getattr(settings, name) for name in same}
-    return Architecture(**values, label_debiasing=settings.debiases_label)
+def _limits(store: FeatureStore, model: CIDer) -> dict[str, int]:
+    """The store's, or without word alignment the longest frames that the model has positions for."""
+    if not model.fuses_frames:
+        return store.limits
+    return {name: min(limit, getattr(model.shapes, f"{name}_length")) for name, limit in store.limits.items()}

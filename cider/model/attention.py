@@ -75,7 +75,8 @@ class CompositeAttention(nn.Module):
 
         Args:
             x: (B, 3T, d), finite everywhere.
-            key_mask: (B, T) bool, True at valid steps. Rows at padding come out finite and mean nothing.
+            key_mask: (B, T) bool, True at valid steps of the three blocks, or (B, 3, T), one for each. Rows
+                at padding come out finite and mean nothing.
             with_logits: also return the logits.
 
         Returns:
@@ -87,7 +88,7 @@ class CompositeAttention(nn.Module):
         attended = composite_attention(qkv, key_mask, dropout=self.dropout if self.training else 0.0)
         weight, bias = self._composed()
         output = torch.baddbmm(bias, attended.flatten(1, 2).flatten(2), weight)
-        output = output.unflatten(1, key_mask.shape).transpose(0, 1).flatten(1, 2)
+        output = output.unflatten(1, (len(x), -1)).transpose(0, 1).flatten(1, 2)
         query, key, _ = qkv.unbind(dim=2)
         return output, AttentionLogits(query, key) if with_logits else None
 

@@ -35,8 +35,16 @@ class Tile(NamedTuple):
 
 
 def attended_steps(key_mask: Tensor) -> Tensor:
-    """The mask (B, T) with all steps of an utterance that has no valid one."""
-    return key_mask | ~key_mask.any(dim=1, keepdim=True)
+    """The steps that attention looks at: all steps of an utterance that has no valid one.
+
+    Args:
+        key_mask: (B, T) bool, shared by the three blocks, or (B, 3, T), one for each.
+
+    Returns:
+        (B, M, T) with M 1 or 3.
+    """
+    by_block = key_mask if key_mask.ndim == 3 else key_mask.unsqueeze(1)
+    return by_block | ~by_block.flatten(1).any(dim=1)[:, None, None]
 
 
 def tiles(key_mask: Tensor, heads: int) -> list[Tile]:
@@ -77,10 +85,10 @@ def from_heads(gradient: Tensor, tile: Tile, into: Tensor) -> None:
 
 
 def queries_and_keys(query: Tensor, key: Tensor, valid: Tensor, tile: Tile) -> tuple[Tensor, Tensor]:
-    """``Operands.q`` and ``Operands.k`` of queries and keys (B, 3T, H, h); valid (B, T)."""
+    """``Operands.q`` and ``Operands.k`` of queries and keys (B, 3T, H, h); valid (B, 1 or 3, T)."""
     q = by_head(query, tile, 1.0)
     q[:, :-1] /= math.sqrt(query.shape[-1])
-    return q, by_head(key, tile, _HIDDEN * ~valid[tile.members, None, None, : tile.steps])
+    return q, by_head(key, tile, _HIDDEN * ~valid[tile.members, None, :, : tile.steps])
 
 
 def logits(q: Tensor, k: Tensor, workspace: Tensor) -> Tensor:

@@ -77,8 +77,9 @@ def composite_attention(qkv: Tensor, key_mask: Tensor, *, dropout: float = 0.0) 
 
     Args:
         qkv: (B, 3T, 3, H, h) queries, keys and values.
-        key_mask: (B, T) bool, True at valid steps, shared by the three blocks. An utterance without valid
-            steps attends to its padding: finite, and meaningless.
+        key_mask: (B, T) bool, True at valid steps, shared by the three blocks, or (B, 3, T), one for each.
+            What has no valid key (an attention over empty blocks, or an utterance without any step) attends
+            to padding: finite, and meaningless.
         dropout: probability of dropping a weight of tri; the other six never drop.
 
     Returns:
@@ -105,7 +106,7 @@ class Operands(NamedTuple):
 
     @classmethod
     def of(cls, qkv: Tensor, valid: Tensor, tile: Tile) -> Operands:
-        """Of the utterances of a tile; qkv (B, 3T, 3, H, h), valid (B, T)."""
+        """Of the utterances of a tile; qkv (B, 3T, 3, H, h), valid (B, 1 or 3, T)."""
         query, key, value = qkv.unbind(dim=2)
         v = by_head(value, tile, 1.0).unflatten(2, (3, -1)).transpose(1, 2).flatten(0, 1)
         return cls(*queries_and_keys(query, key, valid, tile), v)
@@ -123,8 +124,8 @@ class _Composite(torch.autograd.Function):
     def forward(ctx: Any, qkv: Tensor, key_mask: Tensor, dropout: float) -> Tensor:
         heads, width = qkv.shape[-2:]
         valid = attended_steps(key_mask)
-        result = qkv.new_zeros(3, *key_mask.shape, heads, 4, width)
-        ctx.tiles = tiles(valid, heads)
+        result = qkv.new_zeros(3, len(qkv), valid.shape[-1], heads, 4, width)
+        ctx.tiles = tiles(valid.any(dim=1), heads)
         ctx.scale, saved = 1.0, []
         workspace = workspace_for(ctx.tiles, qkv)
         for tile in ctx.tiles:

@@ -39,7 +39,8 @@ def tri_divergence(teacher: AttentionLogits, student: AttentionLogits, mask: Ten
     Args:
         teacher: a constant.
         student: of the same utterances.
-        mask: (B, T) bool, True at valid steps, the same for the three modalities, for rows and for keys.
+        mask: (B, T) bool, True at valid steps of the three blocks, or (B, 3, T), one for each; of rows and
+            of keys.
     """
     views = (teacher.query.detach(), teacher.key.detach(), student.query, student.key)
     wide = (view if view.dtype == torch.float64 else view.float() for view in views)
@@ -58,7 +59,7 @@ class _Divergence(torch.autograd.Function):
         valid, total = attended_steps(mask), t_query.new_zeros(())
         wanted = ctx.needs_input_grad[2] or ctx.needs_input_grad[3]
         gradients = [torch.zeros_like(view) for view in (s_query, s_key)] if wanted else []
-        all_tiles = tiles(valid, t_query.shape[2])
+        all_tiles = tiles(valid.any(dim=1), t_query.shape[2])
         spaces = [workspace_for(all_tiles, t_query) for _ in range(3)]
         for tile in all_tiles:
             q, k = queries_and_keys(s_query, s_key, valid, tile)
@@ -104,5 +105,6 @@ def _divergence_(target: Tensor, change: Tensor, space: Tensor, counted: Tensor)
 
 
 def _counted_rows(mask: Tensor, tile: Tile, heads: int) -> Tensor:
-    rows = mask[tile.members, : tile.steps].repeat(1, 3)
+    by_block = mask if mask.ndim == 3 else mask.unsqueeze(1)
+    rows = by_block[tile.members, :, : tile.steps].expand(-1, 3, -1).flatten(1)
     return rows.repeat_interleave(heads, dim=0).unsqueeze(1).float()

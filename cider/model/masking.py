@@ -1,14 +1,27 @@
-"""Padding: it is zero, and it gets no attention."""
+"""Padding: it is zero, it gets no attention, and there may be more of it."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 def zero_padding(x: Tensor, mask: Tensor) -> Tensor:
     """``x`` (B, T, d) with zeros where ``mask`` (B, T) is False."""
     return x.masked_fill(~mask.unsqueeze(-1), 0.0)
+
+
+def pad_steps(x: Tensor, steps: int) -> Tensor:
+    """``x`` (B, T, d) or a mask (B, T) with zeros up to ``steps``; longer ones are cut."""
+    missing = steps - x.shape[1]
+    return functional.pad(x, (0, 0, 0, missing) if x.ndim == 3 else (0, missing))
+
+
+def masks_of_blocks(mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Three masks (B, T): of a shared one (B, T), or of one for each block (B, 3, T)."""
+    text, audio, vision = (mask,) * 3 if mask.ndim == 2 else mask.unbind(dim=1)
+    return text, audio, vision
 
 
 def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:

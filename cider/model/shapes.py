@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+from cider.recipe import Fusion
 from mer_data.errors import MerDataError, RecipeError
 
 
@@ -48,6 +49,11 @@ class FeatureShapes:
                 expected=f"{self.text_length} for each",
             )
 
+    @property
+    def lengths(self) -> tuple[int, int, int]:
+        """Greatest lengths of text, audio and vision."""
+        return self.text_length, self.audio_length, self.vision_length
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -64,6 +70,9 @@ class Architecture:
         residual_dropout: on what is added to a residual.
         residual_from_norm: the residual is LN(x), as paper eq. 13 is printed, in place of x.
         label_debiasing: predict through the causal head (MCM); a plain linear classifier otherwise.
+        word_alignment: bring unaligned frames onto the steps of the text (WSAM); otherwise the frames are
+            fused as they are. Aligned data need none.
+        fusion: composite attention (MCA), or vanilla multi-head self-attention over the same steps.
 
     Raises:
         RecipeError: if the heads do not divide the width, a count is below 1, or a dropout leaves [0, 1).
@@ -79,6 +88,8 @@ class Architecture:
     residual_dropout: float = 0.1
     residual_from_norm: bool = False
     label_debiasing: bool = True
+    word_alignment: bool = True
+    fusion: Fusion = "composite"
 
     def __post_init__(self) -> None:
         """Check the values."""

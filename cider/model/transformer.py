@@ -6,12 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from cider.model.attention import AttentionLogits, CompositeAttention
-from cider.model.masking import zero_padding
+from cider.model.masking import masks_of_blocks, zero_padding
 from cider.model.shapes import Architecture
+from cider.model.vanilla_attention import VanillaAttention
 from mer_data.dropout import Dropout
-from mer_data.errors import MerDataError
 
 Blocks = tuple[Tensor, Tensor, Tensor]
+_ATTENTIONS = {"composite": CompositeAttention, "vanilla": VanillaAttention}
 
 
 def sinusoids(length: int, width: int) -> Tensor:
@@ -23,7 +24,7 @@ def sinusoids(length: int, width: int) -> Tensor:
 
 
 class CompositeLayer(nn.Module):
-    """One layer: x + MCA(LN(x)), then x + FFN(LN(x))."""
+    """One layer: x + MCA(LN(x)), then x + FFN(LN(x)); other attention than MCA where that is compared."""
 
     def __init__(self, architecture: Architecture) -> None:
         """Build the layer; the feed-forward network has width 4d and a ReLU."""
@@ -31,7 +32,7 @@ class CompositeLayer(nn.Module):
         width = architecture.width
         self.residual_from_norm = architecture.residual_from_norm
         self.attention_norm = nn.LayerNorm(width)
-        self.attention = CompositeAttention(
+        self.attention = _ATTENTIONS[architecture.fusion](
             width=width, heads=architecture.heads, dropout=architecture.attention_dropout
         )
         self.feed_norm = nn.LayerNorm(width)
@@ -50,7 +51,7 @@ class CompositeLayer(nn.Module):
 
         Args:
             x: (B, 3T, d).
-            key_mask: (B, T) bool, True at valid steps of each of the three blocks.
+            key_mask: (B, T) bool, True at valid steps of each of the three blocks, or (B, 3, T).
             with_logits: also return the attention logits.
 
         Returns:
@@ -65,22 +66,23 @@ class CompositeLayer(nn.Module):
 
 
 class CompositeTransformer(nn.Module):
-    """MCT: the three modalities on the steps of the text, fused by N composite layers and a final LN.
+    """MCT: the steps of the three modalities, fused by N composite layers and a final LN.
 
-    Step t of block m (text 0, audio 1, vision 2) has position m * text_length + t, with the fixed greatest
-    length: the layout of the paper's 3 * T_l steps, whatever the padding of the batch.
+    Step t of a block has the position t after the greatest lengths of the blocks before it (text, audio,
+    vision): the layout of the paper's 3 * T_l steps, whatever the padding of the batch.
     """
 
     positions: Tensor
 
-    def __init__(self, architecture: Architecture, *, text_length: int) -> None:
-        """Build N layers for at most ``text_length`` steps per modality."""
+    def __init__(self, architecture: Architecture, *, lengths: tuple[int, int, int]) -> None:
+        """Build N layers for text, audio and vision of at most ``lengths`` steps."""
         super().__init__()
-        self.text_length = text_length
         self.layers = nn.ModuleList(CompositeLayer(architecture) for _ in range(architecture.layers))
         self.final_norm = nn.LayerNorm(architecture.width)
-        table = sinusoids(3 * text_length, architecture.width).unflatten(0, (3, text_length))
-        self.register_buffer("positions", table, persistent=False)
+        starts, longest = (0, lengths[0], lengths[0] + lengths[1]), max(lengths)
+        table = sinusoids(starts[-1] + longest, architecture.width)
+        positions = torch.stack([table[start : start + longest] for start in starts])
+        self.register_buffer("positions", positions, persistent=False)
 
     def forward(
         self, blocks: Blocks, mask: Tensor, *, with_logits: bool = False
@@ -88,28 +90,20 @@ class CompositeTransformer(nn.Module):
         """Fuse.
 
         Args:
-            blocks: text, audio and vision, each (B, T, d).
-            mask: (B, T) bool, True at valid text steps.
+            blocks: text, audio and vision, each (B, T, d), T at most the greatest length.
+            mask: (B, T) bool, True at valid steps of each block, or (B, 3, T), one for each.
             with_logits: also return the tri logits of the last layer.
 
         Returns:
             Text, audio and vision (B, T, d), zero at padding, and the logits or None.
-
-        Raises:
-            MerDataError: if the batch has more steps than ``text_length``.
         """
-        steps = mask.shape[1]
-        if steps > self.text_length:
-            raise MerDataError(
-                "a batch has more word pieces than the model was built for",
-                found=steps,
-                expected=f"at most {self.text_length}",
-                do="Build the store with that limit, or the model with a greater text_length",
-            )
-        x = (torch.stack(blocks, dim=1) + self.positions[:, :steps]).flatten(1, 2)
+        x = (torch.stack(blocks, dim=1) + self.positions[:, : mask.shape[-1]]).flatten(1, 2)
         logits = None
         last = len(self.layers) - 1
         for number, layer in enumerate(self.layers):
             x, logits = layer(x, mask, with_logits=with_logits and number == last)
-        text, audio, vision = (zero_padding(block, mask) for block in self.final_norm(x).chunk(3, dim=1))
+        text, audio, vision = (
+            zero_padding(block, valid)
+            for block, valid in zip(self.final_norm(x).chunk(3, dim=1), masks_of_blocks(mask), strict=True)
+        )
         return (text, audio, vision), logits

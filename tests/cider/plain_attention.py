@@ -10,21 +10,27 @@ MEMBERS = {"tri": "lav", "la": "la", "lv": "lv", "av": "av", "l": "l", "a": "a",
 def seven_softmaxes(q, k, v, key_mask):
     """Seven masked softmaxes, each over just the rows and keys of its modalities.
 
-    q, k and v are (B, H, 3T, h); by name, (B, H, rows of the modalities, h).
+    q, k and v are (B, H, 3T, h); by name, (B, H, rows of the modalities, h). The mask is (B, T), of all three
+    modalities, or (B, 3, T).
     """
-    steps = key_mask.shape[1]
+    steps, valid_steps = key_mask.shape[-1], of_all_steps(key_mask)
     results = {}
     for name, members in MEMBERS.items():
         index = torch.cat([torch.arange(steps) + steps * "lav".index(m) for m in members])
         logits = q[:, :, index] @ k[:, :, index].transpose(-1, -2) / math.sqrt(q.shape[-1])
-        valid = key_mask.repeat(1, len(members))[:, None, None]
+        valid = valid_steps[:, index][:, None, None]
         results[name] = logits.masked_fill(~valid, -math.inf).softmax(dim=-1) @ v[:, :, index]
     return results
 
 
+def of_all_steps(mask):
+    """(B, 3T) of a mask (B, T) or (B, 3, T)."""
+    return mask.repeat(1, 3) if mask.ndim == 2 else mask.flatten(1)
+
+
 def plain_forward(module, x, key_mask):
     """The output of a ``CompositeAttention`` without dropout, from its weights."""
-    size, steps = key_mask.shape
+    size, steps = len(key_mask), key_mask.shape[-1]
     q, k, v = (
         layer(x).unflatten(-1, (module.heads, -1)).transpose(1, 2)
         for layer in (module.query, module.key, module.value)
@@ -39,7 +45,7 @@ def plain_forward(module, x, key_mask):
 
 def plain_divergence(teacher, student, mask):
     """KL between whole matrices of ``AttentionLogits``, summed over valid rows, heads and utterances."""
-    valid = mask.repeat(1, 3)
+    valid = of_all_steps(mask)
     log_p, log_q = (
         logits.matrix().masked_fill(~valid[:, None, None], -1e30).log_softmax(dim=-1)
         for logits in (teacher.detach(), student)

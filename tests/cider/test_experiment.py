@@ -90,6 +90,13 @@ def test_patterns_over_time_need_an_aligned_store(home, make_recipe, key, patter
 # --- shapes ---
 
 
+def test_word_alignment_is_of_unaligned_data(home, make_recipe):
+    off = "model.word_alignment=false"
+    assert Experiment.open(make_recipe(off)).build_model().fuses_frames
+    with pytest.raises(RecipeError, match=r"needs an unaligned store.*: found aligned"):
+        Experiment.open(make_recipe(off, "data.alignment=aligned"))
+
+
 def test_shapes_of_an_unaligned_store(home, make_recipe):
     experiment = Experiment.open(make_recipe())
     shapes = experiment.shapes(text_width=64)

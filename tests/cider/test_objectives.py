@@ -158,6 +158,20 @@ def test_attention_divergence_and_gradients_equal_those_of_whole_matrices(dtype,
     )
 
 
+def test_attention_divergence_with_a_mask_for_each_block_equals_that_of_whole_matrices():
+    teacher, student = make_logits()
+    mask = torch.arange(4) < torch.tensor([[2, 4, 1], [3, 0, 0]]).unsqueeze(-1)
+    inputs = [student.query.requires_grad_(), student.key.requires_grad_()]
+    ours = attention_divergence(teacher, student, mask)
+    expected = plain_divergence(teacher, student, mask) / (2 * 3)
+    torch.testing.assert_close(ours, expected, rtol=1e-12, atol=1e-12)
+    found, wanted = (torch.autograd.grad(one, inputs) for one in (ours, expected))
+    torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-12)
+    each = MASK.unsqueeze(1).expand(-1, 3, -1)
+    shared = attention_divergence(teacher, student, MASK)
+    assert torch.equal(attention_divergence(teacher, student, each), shared)
+
+
 def test_attention_divergence_in_half_precision_and_under_autocast():
     teacher, student = make_logits(dtype=torch.float32)
     expected = attention_divergence(teacher, student, MASK).item()

@@ -74,6 +74,7 @@ def test_it_is_what_an_evaluation_writes_for_complete_data(trained_run, store, w
         ("data.alignment=aligned",),
         ("model.maci=none", "task=seven"),
         ("model.maci=label", "model.residual_from_norm=true"),
+        ("model.word_alignment=false", "model.fusion=vanilla"),
     ],
 )
 def test_every_kind_of_run_predicts_as_its_experiment(untrained_run, overrides):

@@ -34,7 +34,12 @@ def test_a_mask_with_holes_counts_up_to_its_last_step():
 
 def test_utterances_without_steps_attend_to_all():
     mask = torch.tensor([[True, False], [False, False]])
-    assert attended_steps(mask).tolist() == [[True, False], [True, True]]
+    assert attended_steps(mask).tolist() == [[[True, False]], [[True, True]]]
+
+
+def test_an_empty_block_beside_another_attends_to_nothing():
+    mask = torch.tensor([[[True, False], [False, False], [True, True]], [[False, False]] * 3])
+    assert attended_steps(mask).tolist() == [mask[0].tolist(), [[True, True]] * 3]
 
 
 def test_exp_is_exp_in_place():

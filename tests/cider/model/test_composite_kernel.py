@@ -30,11 +30,17 @@ def random_qkv(lengths, *, heads=2, head_width=4, seed=0, dtype=torch.float64):
     return [torch.randn(shape, generator=random, dtype=dtype) for _ in range(3)]
 
 
+def rows_of(mask, name):
+    """Valid rows (B, 1, rows, 1) of an attention; the mask is (B, T), of all blocks, or (B, 3, T)."""
+    by_block = mask.unsqueeze(1).expand(-1, 3, -1) if mask.ndim == 2 else mask
+    return by_block[:, list(ATTENTIONS[name])].flatten(1)[:, None, :, None]
+
+
 def assert_equal_results(results, expected, mask, *, rtol, atol=None):
     """At the rows of valid steps; the kernel does not compute the others."""
     assert set(results) == set(expected) == set(ATTENTIONS)
     for name, value in expected.items():
-        rows = mask.repeat(1, len(ATTENTIONS[name]))[:, None, :, None].expand_as(value)
+        rows = rows_of(mask, name).expand_as(value)
         torch.testing.assert_close(
             results[name][rows], value[rows], rtol=rtol, atol=rtol if atol is None else atol, msg=name
         )
@@ -45,7 +51,7 @@ def weighted_total(results, mask, seed=4):
     random = torch.Generator().manual_seed(seed)
     total = 0.0
     for name in MEMBERS:
-        rows = mask.repeat(1, len(ATTENTIONS[name]))[:, None, :, None]
+        rows = rows_of(mask, name)
         weights = torch.randn(results[name].shape, generator=random, dtype=torch.float64) * rows
         total = total + (results[name] * weights.to(results[name].dtype)).sum()
     return total
@@ -152,6 +158,41 @@ def test_masks_with_holes():
     mask = torch.tensor([[True, False, True, True, False], [False, True, False, False, False]])
     q, k, v = random_qkv([5, 5])
     assert_equal_results(kernel(q, k, v, mask), seven_softmaxes(q, k, v, mask), mask, rtol=1e-12)
+
+
+#: Valid steps of each block: some shorter, one empty, only text, and what ends in another block.
+BLOCK_LENGTHS = torch.tensor([[2, 6, 4], [5, 0, 1], [3, 0, 0], [1, 2, 6]])
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+def test_blocks_with_masks_of_their_own_equal_masked_softmaxes(monkeypatch, dropout):
+    mask = torch.arange(6) < BLOCK_LENGTHS.unsqueeze(-1)
+    monkeypatch.setitem(attention_tiles._TILE, "cpu", 2 * 9 * 36 * 2)
+    inputs = [x.requires_grad_() for x in random_qkv([6] * 4)]
+    results = kernel(*inputs, mask, dropout=dropout)
+    gradients = torch.autograd.grad(weighted_total(results, mask), inputs)
+    for gradient in gradients:
+        assert (gradient.masked_select(~rows_of(mask, "tri")) == 0).all()
+    if dropout == 0:
+        # The reference has NaN where an attention has no key at all; those rows are padding.
+        rows = {name: rows_of(mask, name) for name in ATTENTIONS}
+        whole = mask | ~mask.any(dim=2, keepdim=True)
+        expected = {}
+        for name in ATTENTIONS:
+            empty = ~mask[:, list(ATTENTIONS[name])].any(dim=2).any(dim=1)
+            of_name = seven_softmaxes(*inputs, torch.where(empty[:, None, None], whole, mask))[name]
+            expected[name] = of_name.masked_fill(~rows[name], 0)
+        shown = {name: value.masked_fill(~rows[name], 0) for name, value in results.items()}
+        assert_equal_results(shown, expected, mask, rtol=1e-12)
+        wanted = torch.autograd.grad(weighted_total(expected, mask), inputs)
+        torch.testing.assert_close(gradients, wanted, rtol=1e-12, atol=1e-13)
+
+
+def test_equal_masks_of_the_blocks_are_the_shared_mask():
+    mask = prefix([5, 3, 1], 5)
+    q, k, v = random_qkv([5, 3, 1])
+    shared, each = kernel(q, k, v, mask), kernel(q, k, v, mask.unsqueeze(1).expand(-1, 3, -1))
+    assert all(torch.equal(shared[name], each[name]) for name in ATTENTIONS)
 
 
 def test_what_padding_holds_does_not_matter():

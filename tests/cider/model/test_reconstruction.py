@@ -9,7 +9,7 @@ SHAPES = FeatureShapes(
 
 
 def test_shapes_follow_the_data():
-    heads = ReconstructionHeads(4, SHAPES)
+    heads = ReconstructionHeads(4, SHAPES, (5, 5, 5))
     result = heads(tuple(torch.randn(2, 3, 4) for _ in range(3)))
     assert result.text.shape == (2, 3, 6)
     assert result.audio.shape == (2, 9, 2)
@@ -18,7 +18,7 @@ def test_shapes_follow_the_data():
 
 def test_text_is_linear_and_modalities_use_their_own_steps():
     torch.manual_seed(0)
-    heads = ReconstructionHeads(4, SHAPES)
+    heads = ReconstructionHeads(4, SHAPES, (5, 5, 5))
     fused = tuple(torch.randn(2, 3, 4) for _ in range(3))
     result = heads(fused)
     torch.testing.assert_close(result.text, fused[0] @ heads.text.weight.T + heads.text.bias)
@@ -28,7 +28,7 @@ def test_text_is_linear_and_modalities_use_their_own_steps():
 
 def test_frames_are_linear_over_time_then_relu_then_linear():
     torch.manual_seed(0)
-    head = FrameReconstruction(4, text_length=5, length=9, frame_width=2)
+    head = FrameReconstruction(4, steps=5, length=9, frame_width=2)
     fused = torch.randn(2, 3, 4)
     weight = head.over_time.weight[:, :3]  # the missing steps are zeros
     over_time = torch.einsum("st,btd->bsd", weight, fused) + head.over_time.bias[:, None]
@@ -38,7 +38,7 @@ def test_frames_are_linear_over_time_then_relu_then_linear():
 
 def test_zero_steps_at_the_end_change_nothing():
     torch.manual_seed(0)
-    head = FrameReconstruction(4, text_length=5, length=9, frame_width=2)
+    head = FrameReconstruction(4, steps=5, length=9, frame_width=2)
     fused = torch.randn(1, 3, 4)
     longer = torch.cat([fused, torch.zeros(1, 2, 4)], dim=1)
     torch.testing.assert_close(head(fused), head(longer))
