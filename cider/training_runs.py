@@ -89,13 +89,20 @@ def resume_run(folder: Path, tell: Tell, *, progress: Progress | None = None) ->
 def train_seeds(
     recipes: Sequence[Recipe], parent: Path, tell: Tell, *, force: bool, progress: Progress | None = None
 ) -> list[TrainedRun]:
-    """One run per recipe (they differ in the seed), one after the other, in ``parent``/NAME-seedSEED.
+    """`train_runs` of recipes that differ in the seed, each in ``parent``/NAME-seedSEED."""
+    folders = [run_folder(recipe, parent) for recipe in recipes]
+    return train_runs(list(zip(recipes, folders, strict=True)), tell, force=force, progress=progress)
+
+
+def train_runs(
+    runs: Sequence[tuple[Recipe, Path]], tell: Tell, *, force: bool, progress: Progress | None = None
+) -> list[TrainedRun]:
+    """Train recipes one after the other.
 
     A run that is finished is kept, one that is not is resumed, or begun again where it has no checkpoint.
 
     Args:
-        recipes: resolved.
-        parent: folder of the runs.
+        runs: resolved recipes, each with the folder of its run.
         tell: called with a line that says what becomes of a run that is there.
         force: train all from the beginning.
         progress: as `Trainer.fit` calls it.
@@ -105,10 +112,9 @@ def train_seeds(
         MerDataError: as `train_run` and `resume_run`.
     """
     with Processes.launched().together():
-        folders = [run_folder(recipe, parent) for recipe in recipes]
-        present = [not force and _is_of(recipe, at) for recipe, at in zip(recipes, folders, strict=True)]
+        present = [not force and _is_of(recipe, folder) for recipe, folder in runs]
     done = []
-    for recipe, folder, there in zip(recipes, folders, present, strict=True):
+    for (recipe, folder), there in zip(runs, present, strict=True):
         run = RunFolder(folder)
         if there and (run.result_path.is_file() or TrainingCheckpoints(run.checkpoints_folder).exist()):
             done.append(resume_run(folder, tell, progress=progress))

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -87,7 +87,7 @@ def train(
             click.echo(line, err=True)
 
     try:
-        with _progress(quiet=not processes.is_main) as progress:
+        with epoch_bar(quiet=not processes.is_main) as progress:
             if resume is not None:
                 runs = [resume_run(resume, tell, progress=progress)]
             else:
@@ -133,11 +133,12 @@ def _recipes(name: str, overrides: tuple[str, ...], seed: int | None, seeds: str
     from cider.recipe import find_recipe, load_recipe
 
     path = find_recipe(name)
-    chosen = [seed] if seeds is None else _parse_seeds(seeds)
+    chosen: Sequence[int | None] = [seed] if seeds is None else training_seeds(seeds)
     return [load_recipe(path, overrides if one is None else (*overrides, f"seed={one}")) for one in chosen]
 
 
-def _parse_seeds(text: str) -> list[int | None]:
+def training_seeds(text: str) -> list[int]:
+    """Different seeds from "1111,1112"."""
     from mer_data.errors import RecipeError
 
     parts = [part.strip() for part in text.split(",")]
@@ -149,7 +150,7 @@ def _parse_seeds(text: str) -> list[int | None]:
 
 
 @contextmanager
-def _progress(*, quiet: bool) -> Iterator[Progress]:
+def epoch_bar(*, quiet: bool) -> Iterator[Progress]:
     """A bar of the epoch's steps on stderr, quiet when that is not a terminal."""
     from tqdm import tqdm
 

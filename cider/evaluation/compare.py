@@ -198,7 +198,7 @@ def compare_runs(runs: Sequence[ScoredRun], *, resamples: int) -> Comparison:
     groups: list[GroupScores] = []
     first: Resampled = {}
     for label, members in group_runs(comparable).items():
-        resampled: Resampled = {unit: _mean_resampled(members, table) for unit, table in weights.items()}
+        resampled: Resampled = {unit: mean_resampled(members, table) for unit, table in weights.items()}
         groups.append(_scores(label, members, resampled, first))
         first = first or resampled
     target = comparable[0].identity.get(TARGET)
@@ -213,7 +213,7 @@ def compare_runs(runs: Sequence[ScoredRun], *, resamples: int) -> Comparison:
     return Comparison(comparable[0].scores.plan, tuple(groups), tuple(_tests(groups)), resamples, notes)
 
 
-def _mean_resampled(runs: Sequence[ScoredRun], weights: Values) -> dict[str, Values]:
+def mean_resampled(runs: Sequence[ScoredRun], weights: Values) -> dict[str, Values]:
     """Mean over runs of every metric (P, R)."""
     tables = [
         resampled_scores(run.scores.plan, run.scores.answers, run.test.labels, run.scores.task, weights)

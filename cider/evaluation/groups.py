@@ -95,22 +95,13 @@ def _only(ids: Sequence[str], others: Sequence[str]) -> str:
 def group_runs(runs: Sequence[ScoredRun]) -> dict[str, list[ScoredRun]]:
     """Runs by label of their recipe, in the order of their first run, each group sorted by seed.
 
-    A group has one recipe, store and split; only the seed differs. The label is the recipe's name, followed
-    by the keys that tell it from other groups of that name.
+    A group has one recipe, store and split; only the seed differs.
 
     Raises:
         RunError: two runs of a group have one seed.
     """
-    groups: dict[str, list[ScoredRun]] = {}
-    contents: dict[str, dict[str, Any]] = {}
-    for run in runs:
-        content = _content(run)
-        key = repr(sorted(content.items()))
-        groups.setdefault(key, []).append(run)
-        contents[key] = content
-    labels = _labels(contents)
     result = {}
-    for key, members in groups.items():
+    for label, members in group_by_recipe(runs).items():
         ordered = sorted(members, key=lambda run: run.recipe.seed)
         for one, other in pairwise(ordered):
             if one.recipe.seed == other.recipe.seed:
@@ -119,8 +110,28 @@ def group_runs(runs: Sequence[ScoredRun]) -> dict[str, list[ScoredRun]]:
                     found=f"seed {one.recipe.seed}",
                     do="Compare one of them, or train with another --seed",
                 )
-        result[labels[key]] = ordered
+        result[label] = ordered
     return result
+
+
+def group_by_recipe(runs: Sequence[ScoredRun], *, but_for: Sequence[str] = ()) -> dict[str, list[ScoredRun]]:
+    """Runs by label of what they were trained with and on, in their order; seeds are not looked at.
+
+    The label is the recipe's name, followed by the keys that tell it from other groups of that name.
+
+    Args:
+        runs: of any recipes.
+        but_for: keys in which runs of a group may differ too, such as ``split``.
+    """
+    groups: dict[str, list[ScoredRun]] = {}
+    contents: dict[str, dict[str, Any]] = {}
+    for run in runs:
+        content = {name: value for name, value in _content(run).items() if name not in but_for}
+        key = repr(sorted(content.items()))
+        groups.setdefault(key, []).append(run)
+        contents[key] = content
+    labels = _labels(contents)
+    return {labels[key]: members for key, members in groups.items()}
 
 
 def _content(run: ScoredRun) -> dict[str, Any]:

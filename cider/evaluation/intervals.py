@@ -88,15 +88,17 @@ def resampled_scores(
     return {name: table[plan.index].mean(axis=1) for name, table in values.items()}
 
 
-def weights_by_unit(videos: list[str], num: int) -> tuple[dict[Unit, Values], tuple[str, ...]]:
+def weights_by_unit(
+    videos: list[str], num: int, *, called: str = "The test fold"
+) -> tuple[dict[Unit, Values], tuple[str, ...]]:
     """Resamples (R, N) of utterances and, where there are at least two, of videos; and what is to be said."""
     num_videos = len(set(videos))
     units = UNITS if num_videos > 1 else UNITS[:1]
     notes = []
     if num_videos == 1:
-        notes.append("The test fold is a single video: there is no interval over videos.")
+        notes.append(f"{called} is a single video: there is no interval over videos.")
     elif num_videos < FEW_VIDEOS:
-        notes.append(f"The test fold has {num_videos} videos: intervals over so few tend to be too narrow.")
+        notes.append(f"{called} has {num_videos} videos: intervals over so few tend to be too narrow.")
     return {unit: resample(videos, unit, num) for unit in units}, tuple(notes)
 
 

@@ -132,7 +132,22 @@ def compare_evaluated(
     Raises:
         MerDataError: no run, no predictions, or runs that cannot be compared.
     """
-    choices = choices or Choices()
+    runs, settings = load_scored(paths, choices or Choices())
+    return compare_runs(runs, resamples=settings.resamples)
+
+
+def load_scored(paths: Sequence[Path], choices: Choices) -> tuple[list[ScoredRun], EvaluationSettings]:
+    """Runs with their scores from saved predictions, and the settings by which all of them were scored.
+
+    Args:
+        paths: run folders.
+        choices: in place of the first recipe's.
+
+    Raises:
+        MerDataError: no run, or no predictions in the sweep of the first run's recipe.
+    """
+    if not paths:
+        raise RunError("no runs are named", expected="folders of evaluated runs")
     runs: list[ScoredRun] = []
     for path in paths:
         recipe = _recipe(RunFolder(path))
@@ -140,8 +155,7 @@ def compare_evaluated(
         predictions = load_sweep(RunFolder(path), _plan(settings), on=on, precision=settings.precision)
         scores = _score(predictions, settings)
         runs.append(ScoredRun(path, recipe, predictions.identity, predictions.test, scores))
-    resamples = choices.over(runs[0].recipe.evaluation).resamples if runs else 0
-    return compare_runs(runs, resamples=resamples)
+    return runs, choices.over(runs[0].recipe.evaluation)
 
 
 def _measure(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from glob import glob
 from pathlib import Path
 
 import click
@@ -41,6 +42,7 @@ _BRIEF: dict[str, tuple[str, ...]] = {
     "train": ("--set", "training.max_epochs=1"),
     "evaluate": ("--rates", "0,1", "--resamples", "100"),
     "compare": ("--rates", "0,1", "--resamples", "100"),
+    "shift": ("--rates", "0,1", "--resamples", "100"),
     "profile": ("--steps", "1", "--set", "data.split=ood_binary_seed0"),
     "build": ("--workers", "1"),
     "report": ("--seeds", "0", "--severities", "0,1"),
@@ -94,7 +96,8 @@ def on_the_sample(words: list[str]) -> list[str]:
         if before == "--from-manifest":
             word = f"published/{word}.json"
         word = _IMPORTED.get(word, word)
-        changed.append(os.path.expanduser(word))  # noqa: PTH111  only where a word begins with ~
+        matching = sorted(glob(word)) if "*" in word else []  # noqa: PTH207  as a shell does
+        changed += matching or [os.path.expanduser(word)]  # noqa: PTH111  only where a word begins with ~
     return changed
 
 
