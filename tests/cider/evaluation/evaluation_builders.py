@@ -11,6 +11,8 @@ from cider.evaluation.predictions import FoldPredictions, SweepPredictions
 from cider.evaluation.predictor import COUNTERFACTUAL, EVALUATED_MEANS, FACTUAL, TRAINING_MEANS
 from cider.evaluation.protocols import score_sweep
 from cider.evaluation.report_notes import Measured, RunFacts
+from mer_data.splits import SplitManifest
+from mer_data.splits.series import SeriesSplit
 from mer_data.tasks import TASKS
 
 BINARY, SEVEN = TASKS["binary"], TASKS["seven"]
@@ -87,3 +89,23 @@ def facts(recipe, result=None):
 def scored_run(recipe, predictions, path="runs/one", **settings):
     scores = score_sweep(predictions, **settings)
     return ScoredRun(Path(path), recipe, predictions.identity, predictions.test, scores)
+
+
+def series_split(severity, ids, *, dataset="sample", task="binary", seed=0):
+    """The split of a severity whose test fold has these ids; its shift is made up."""
+    manifest = SplitManifest(
+        dataset=dataset,
+        task=task,
+        kind="ood",
+        generator={"name": "repartition", "seed": seed, "severity": severity},
+        utterance_digest="sha256:0",
+        splits={"train": ("train",), "valid": ("valid",), "test": tuple(ids)},
+        dropped=(),
+        shift={
+            "word_label_divergence_bits": {"this_split": round(severity / 8, 6), "random_mean": 0.016},
+            "text_probe": {"metric": "acc2", "test": 0.9 - severity / 2},
+            "videos": {"num_test": 3},
+            "valid_with": "train",
+        },
+    )
+    return SeriesSplit.of(Path(f"splits/severity{severity:g}.json"), manifest)
