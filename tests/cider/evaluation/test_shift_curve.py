@@ -139,7 +139,7 @@ def test_a_single_seed_and_a_single_rate_have_no_deviation_and_no_area(shifted):
 
 
 def test_one_severity_is_no_curve(shifted):
-    with pytest.raises(RunError, match="needs two severities or more: found severity 0.25 alone"):
+    with pytest.raises(RunError, match=r"needs two severities or more: found severity 0.25 alone"):
         shift_curves([shifted(0.25), shifted(0.25, "seed=2", number=2)], resamples=100)
 
 
@@ -156,13 +156,13 @@ def test_one_run_twice_is_refused(shifted):
 
 def test_a_seed_that_a_severity_lacks_is_named(shifted):
     runs = [shifted(0.0), shifted(1.0), shifted(0.0, "seed=2", number=2)]
-    with pytest.raises(RunError, match="lacks runs.*no run of seed 2 at severity 1"):
+    with pytest.raises(RunError, match=r"lacks runs.*no run of seed 2 at severity 1"):
         shift_curves(runs, resamples=100)
 
 
 def test_a_recipe_that_was_not_trained_everywhere_is_named(shifted):
     runs = [shifted(0.0), shifted(1.0), shifted(0.25), shifted(0.0, "name=plain", number=2)]
-    with pytest.raises(RunError, match="plain lacks runs.*seed 1111 at severity 0.25; seed 1111 at"):
+    with pytest.raises(RunError, match=r"plain lacks runs.*seed 1111 at severity 0.25; seed 1111 at"):
         shift_curves(runs, resamples=100)
 
 
