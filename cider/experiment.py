@@ -118,7 +118,7 @@ class Experiment:
         """The class statistics of exactly this store, split, task and text encoder."""
         workspace, encoder = Workspace(self.recipe.data.dataset), cast(TextEncoder, model.text_encoder)
         path = workspace.statistics_path(self.store.path, self.split_path, self.task.name, encoder.name)
-        command = f"{self._command('statistics')} --text-encoder {encoder.name}"
+        command = statistics_command(self.recipe, self.split_path.stem)
         statistics = ClassStatistics.load(path, command=command)
         statistics.check(statistics_origin(self.store, self.split, encoder), self.task, path)
         return statistics
@@ -131,15 +131,7 @@ class Experiment:
             path.with_suffix(".json"),
             vocabulary_origin(self.store, self.split),
             self.task,
-            command=self._command("counterfactual-vocab"),
-        )
-
-    def _command(self, verb: str) -> str:
-        """The mer-data command for exactly this store, split and task."""
-        data = self.recipe.data
-        return (
-            f"mer-data {verb} --dataset {data.dataset} --alignment {data.alignment}"
-            f" --split {self.split_path.stem} --task {self.task.name}"
+            command=vocabulary_command(self.recipe, self.split_path.stem),
         )
 
 
@@ -148,3 +140,22 @@ def architecture_of(settings: ModelSettings) -> Architecture:
     same = {field.name for field in fields(Architecture)} - {"label_debiasing"}
     values = {name: getattr(settings, name) for name in same}
     return Architecture(**values, label_debiasing=settings.debiases_label)
+
+
+def statistics_command(recipe: Recipe, split: str) -> str:
+    """What makes the class statistics that ``recipe`` needs of the split of this name."""
+    return f"{_command('statistics', recipe, split)} --text-encoder {recipe.model.text_encoder}"
+
+
+def vocabulary_command(recipe: Recipe, split: str) -> str:
+    """What makes the counterfactual vocabulary that ``recipe`` needs of the split of this name."""
+    return _command("counterfactual-vocab", recipe, split)
+
+
+def _command(verb: str, recipe: Recipe, split: str) -> str:
+    """The mer-data command for exactly this store, split and task."""
+    data = recipe.data
+    return (
+        f"mer-data {verb} --dataset {data.dataset} --alignment {data.alignment}"
+        f" --split {split} --task {recipe.task}"
+    )

@@ -156,7 +156,7 @@ class PublishedTable:
         for task in column.tasks:
             base = column.setting.runs[task]
             overrides = (*base.overrides, *method.overrides, *row.overrides)
-            name = "-".join([base.name, *(_slug(part) for part in parts)])
+            name = "-".join([base.name, *(slug(part) for part in parts)])
             if name != base.name:
                 overrides = (*overrides, f"name={name}")
             runs.append(Run(name, task, base.recipe, overrides))
@@ -229,6 +229,18 @@ def load_table(name: str, folder: Path | None = None) -> PublishedTable:
     return table
 
 
+def find_table(name: str) -> PublishedTable:
+    """The packaged table called ``name``, or the one in the file ``name`` (``shared.yaml`` is beside it).
+
+    Raises:
+        RecipeError: as `load_table`.
+    """
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") and path.is_file():
+        return load_table(path.stem, path.parent)
+    return load_table(name)
+
+
 def _read(path: Path, model: type[Model]) -> Model:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -268,5 +280,6 @@ def _prefix(group: ColumnGroup, place: Place) -> tuple[str, ...]:
     return (group.key, str(place)) if isinstance(group.at, tuple) else (group.key,)
 
 
-def _slug(text: str) -> str:
+def slug(text: str) -> str:
+    """``text`` as part of a run's name."""
     return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")

@@ -7,6 +7,7 @@ user chooses from a list.
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -90,7 +91,8 @@ class Workspace:
             ".h5",
             alignment,
             option,
-            f"mer-data build --dataset {self.dataset} --alignment unaligned",
+            f"mer-data build --dataset {self.dataset}"
+            f" --alignment {'aligned' if alignment == 'aligned' else 'unaligned'}",
         )
         return FeatureStore.open(path)
 
@@ -107,9 +109,16 @@ class Workspace:
 
     def choose_split(self, name: str | None, *, option: str = "--split NAME") -> Path:
         """The split manifest called ``name`` (or at that path), else the only one."""
-        return self._choose(
-            "split", ".json", name, option, f"mer-data repartition --dataset {self.dataset} --task binary"
-        )
+        return self._choose("split", ".json", name, option, self._split_command(name))
+
+    def _split_command(self, name: str | None) -> str:
+        """What makes the split called ``name``, as far as the name tells."""
+        if name == "standard":
+            return f"mer-data standard-split --dataset {self.dataset}"
+        searched = re.fullmatch(r"ood_(binary|seven)_seed(\d+)", name or "")
+        task, seed = searched.groups() if searched else ("binary", None)
+        more = "" if seed is None else f" --seed {seed}"
+        return f"mer-data repartition --dataset {self.dataset} --task {task}{more}"
 
     def _choose(self, kind: str, suffix: str, name: str | None, option: str, command: str) -> Path:
         folder = self.root / {"store": "store", "split": "splits"}[kind]

@@ -9,6 +9,7 @@ from cider.commands.compare import compare
 from cider.commands.evaluate import evaluate
 from cider.commands.predict import predict
 from cider.commands.profile import profile
+from cider.commands.reproduce import reproduce
 from cider.commands.shift import shift
 from cider.commands.train import train
 from cider.commands.tune import tune
@@ -28,5 +29,5 @@ def main() -> None:
     """
 
 
-for command in (train, evaluate, compare, shift, predict, profile, tune):
+for command in (train, evaluate, compare, shift, reproduce, predict, profile, tune):
     main.add_command(command)

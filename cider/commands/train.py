@@ -133,12 +133,12 @@ def _recipes(name: str, overrides: tuple[str, ...], seed: int | None, seeds: str
     from cider.recipe import find_recipe, load_recipe
 
     path = find_recipe(name)
-    chosen: Sequence[int | None] = [seed] if seeds is None else training_seeds(seeds)
+    chosen: Sequence[int | None] = [seed] if seeds is None else parse_training_seeds(seeds)
     return [load_recipe(path, overrides if one is None else (*overrides, f"seed={one}")) for one in chosen]
 
 
-def training_seeds(text: str) -> list[int]:
-    """Different seeds from "1111,1112"."""
+def parse_training_seeds(text: str) -> list[int]:
+    """Training seeds from "1111,1112"; a RecipeError where they are none, or one is there twice."""
     from mer_data.errors import RecipeError
 
     parts = [part.strip() for part in text.split(",")]
@@ -150,7 +150,7 @@ def training_seeds(text: str) -> list[int]:
 
 
 @contextmanager
-def epoch_bar(*, quiet: bool) -> Iterator[Progress]:
+def epoch_bar(*, quiet: bool = False) -> Iterator[Progress]:
     """A bar of the epoch's steps on stderr, quiet when that is not a terminal."""
     from tqdm import tqdm
 

@@ -119,6 +119,23 @@ def evaluate_run(
     return Evaluation(path, folder, measured)
 
 
+def score_run(
+    path: Path,
+    choices: Choices | None = None,
+    *,
+    on: Target | None = None,
+    report_only: bool = False,
+    progress: Progress | None = None,
+) -> SweepScores:
+    """The test scores of one run, as ``evaluate_run`` gives them, without intervals and a report.
+
+    Raises:
+        MerDataError: as ``evaluate_run``.
+    """
+    predicted = _predict(path, choices or Choices(), on, report_only, False, progress)
+    return _score(predicted.predictions, predicted.settings)
+
+
 def compare_evaluated(
     paths: Sequence[Path], choices: Choices | None = None, *, on: Target | None = None
 ) -> Comparison:
@@ -132,16 +149,19 @@ def compare_evaluated(
     Raises:
         MerDataError: no run, no predictions, or runs that cannot be compared.
     """
-    runs, settings = load_scored(paths, choices or Choices())
+    runs, settings = load_scored(paths, choices or Choices(), on=on)
     return compare_runs(runs, resamples=settings.resamples)
 
 
-def load_scored(paths: Sequence[Path], choices: Choices) -> tuple[list[ScoredRun], EvaluationSettings]:
+def load_scored(
+    paths: Sequence[Path], choices: Choices, *, on: Target | None = None
+) -> tuple[list[ScoredRun], EvaluationSettings]:
     """Runs with their scores from saved predictions, and the settings by which all of them were scored.
 
     Args:
         paths: run folders.
         choices: in place of the first recipe's.
+        on: whose test fold they were evaluated on; None: that of their own split.
 
     Raises:
         MerDataError: no run, or no predictions in the sweep of the first run's recipe.
@@ -166,6 +186,30 @@ def _measure(
     force: bool,
     progress: Progress | None,
 ) -> tuple[RunFacts, Measured]:
+    predicted = _predict(path, choices, on, report_only, force, progress)
+    run, predictions, settings = predicted.run, predicted.predictions, predicted.settings
+    scores = _score(predictions, settings)
+    intervals = sweep_intervals(predictions, scores, settings.resamples)
+    facts = RunFacts(path.resolve().name, predicted.recipe, run.read_provenance(), _result(run))
+    return facts, Measured(predictions, scores, intervals)
+
+
+@dataclass(frozen=True)
+class _Predicted:
+    run: RunFolder
+    recipe: Recipe
+    settings: EvaluationSettings
+    predictions: SweepPredictions
+
+
+def _predict(
+    path: Path,
+    choices: Choices,
+    on: Target | None,
+    report_only: bool,
+    force: bool,
+    progress: Progress | None,
+) -> _Predicted:
     if report_only:
         run = RunFolder(path)
         recipe = _recipe(run)
@@ -184,10 +228,7 @@ def _measure(
             force=force,
             progress=progress,
         )
-    scores = _score(predictions, settings)
-    intervals = sweep_intervals(predictions, scores, settings.resamples)
-    facts = RunFacts(path.resolve().name, recipe, run.read_provenance(), _result(run))
-    return facts, Measured(predictions, scores, intervals)
+    return _Predicted(run, recipe, settings, predictions)
 
 
 def _plan(settings: EvaluationSettings) -> SweepPlan:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,7 @@ _DASHES: tuple[tuple[int, tuple[float, ...]], ...] = (
     (0, (1.5, 1.5)),
     (0, (6, 1.5, 1.5, 1.5)),
 )
+_GREYS = ("0.35", "0.5", "0.65")
 NUM_COLOURS = len(_COLOURS)
 MOST_SERIES = NUM_COLOURS * len(_DASHES)
 
@@ -49,6 +50,8 @@ class SeriesStyle:
     colour: str
     marker: str
     dashes: tuple[int, tuple[float, ...]]
+    width: float = 1.6
+    marker_size: float = 5
 
 
 def series_style(index: int) -> SeriesStyle:
@@ -67,6 +70,7 @@ def line_chart(
     path_stem: Path,
     percent: bool = False,
     bands: Mapping[str, Sequence[Band]] | None = None,
+    emphasis: Collection[str] | None = None,
 ) -> list[Path]:
     """Draw a line per series and save it as PNG (150 dpi) and PDF; equal input gives equal bytes.
 
@@ -79,6 +83,7 @@ def line_chart(
         path_stem: folder and name of the files, without ending.
         percent: y values are shares in [0, 1], shown in percent.
         bands: for some of the series an interval around the line, shaded.
+        emphasis: names of the series that stand out; the others are thin and grey behind them.
 
     Returns:
         The paths of the PNG and the PDF.
@@ -95,12 +100,31 @@ def line_chart(
     for name, points in series.items():
         if not points:
             raise MerDataError(f'series "{name}" of chart "{title}" has no points')
-    figure = _draw(series, bands or {}, x_label=x_label, y_label=y_label, title=title, percent=percent)
+    styles = _styles(list(series), emphasis)
+    figure = _draw(
+        series, styles, bands or {}, x_label=x_label, y_label=y_label, title=title, percent=percent
+    )
     return save_figure(figure, path_stem)
+
+
+def _styles(names: Sequence[str], emphasis: Collection[str] | None) -> dict[str, SeriesStyle]:
+    """The style of every series, counted on its own among those that stand out and among the others."""
+    if emphasis is None:
+        return {name: series_style(index) for index, name in enumerate(names)}
+    front = [name for name in names if name in emphasis]
+    back = [name for name in names if name not in emphasis]
+    return {
+        **{name: replace(series_style(index), width=2.4) for index, name in enumerate(front)},
+        **{
+            name: replace(series_style(index), colour=_GREYS[index % len(_GREYS)], width=0.9, marker_size=3.5)
+            for index, name in enumerate(back)
+        },
+    }
 
 
 def _draw(
     series: Mapping[str, Sequence[Point]],
+    styles: Mapping[str, SeriesStyle],
     bands: Mapping[str, Sequence[Band]],
     *,
     x_label: str,
@@ -116,8 +140,8 @@ def _draw(
     num_legend_rows = math.ceil(len(series) / num_columns)
     figure = Figure(figsize=(6.4, 4.1 + 0.22 * num_legend_rows), layout="constrained")
     axes = figure.add_subplot()
-    for index, (name, points) in enumerate(series.items()):
-        style = series_style(index)
+    for name, points in series.items():
+        style = styles[name]
         _draw_series(axes, name, sorted(points, key=lambda point: point[0]), style)
         if name in bands:
             x, low, high = zip(*sorted(bands[name]), strict=True)
@@ -144,11 +168,12 @@ def _draw_series(axes: Axes, name: str, points: Sequence[Point], style: SeriesSt
         label=name,
         color=style.colour,
         marker=style.marker,
-        markersize=5,
+        markersize=style.marker_size,
         markeredgecolor="white",
         markeredgewidth=0.5,
-        linewidth=1.6,
+        linewidth=style.width,
         linestyle=style.dashes,
+        zorder=2 + style.width / 10,
         elinewidth=0.9,
         capsize=2.5,
     )

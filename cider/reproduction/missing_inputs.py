@@ -1,0 +1,78 @@
+"""What the workspace lacks before recipes can be trained and evaluated, all of it at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from cider.experiment import Experiment, statistics_command, vocabulary_command
+from cider.model import CausalHead
+from cider.recipe import Recipe
+from mer_data.errors import MerDataError
+from mer_data.workspace import Workspace
+
+
+def missing_inputs(recipes: Iterable[Recipe]) -> list[str]:
+    """One line for every input that is missing or does not fit, with the command that makes it.
+
+    Recipes that read the same inputs are looked at once.
+    """
+    distinct: dict[tuple[object, ...], Recipe] = {}
+    for recipe in recipes:
+        model = recipe.model
+        key = (recipe.data, recipe.task, model.text_encoder, model.debiases_label, model.debiases_language)
+        distinct.setdefault(key, recipe)
+    return list(dict.fromkeys(line for recipe in distinct.values() for line in _missing(recipe)))
+
+
+def _missing(recipe: Recipe) -> list[str]:
+    workspace, data = Workspace(recipe.data.dataset), recipe.data
+    lines = _errors(
+        lambda: workspace.choose_store(data.alignment),
+        lambda: workspace.choose_split(data.split),
+    )
+    if lines:
+        return lines + _following(recipe, workspace)
+    lines = _errors(lambda: Experiment.open(recipe))
+    if lines:
+        return lines
+    experiment = Experiment.open(recipe)
+    checks: list[Callable[[], Any]] = [lambda: _check_statistics(experiment)]
+    if recipe.model.debiases_language:
+        checks.append(experiment.kept_token_ids)
+    return _errors(*checks)
+
+
+def _check_statistics(experiment: Experiment) -> None:
+    model = experiment.build_model()
+    if isinstance(model.head, CausalHead):
+        experiment.class_statistics(model)
+
+
+def _following(recipe: Recipe, workspace: Workspace) -> list[str]:
+    """What is made after the store and the split, where it is not there."""
+    data, model = recipe.data, recipe.model
+    if data.split is None:
+        return []
+    store, split = workspace.store_path(data.alignment), workspace.split_path(data.split)
+    lines = []
+    statistics = workspace.statistics_path(store, split, recipe.task, model.text_encoder)
+    if model.debiases_label and not statistics.is_file():
+        command = statistics_command(recipe, split.stem)
+        lines.append(f"no class statistics in {statistics}. Make them with `{command}`.")
+    vocabulary = workspace.vocabulary_path(store, split, recipe.task).with_suffix(".json")
+    if model.debiases_language and not vocabulary.is_file():
+        command = vocabulary_command(recipe, split.stem)
+        lines.append(f"no counterfactual vocabulary in {vocabulary}. Make it with `{command}`.")
+    return lines
+
+
+def _errors(*actions: Callable[[], Any]) -> list[str]:
+    """What the actions complain about."""
+    lines = []
+    for action in actions:
+        try:
+            action()
+        except MerDataError as error:
+            lines.append(str(error))
+    return lines

@@ -1,0 +1,202 @@
+"""Doing what a plan needs: training or resuming runs, predicting what is not predicted, scoring."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from cider.checkpoints import TrainingCheckpoints
+from cider.evaluation.protocols import SweepScores
+from cider.evaluation.run import score_run
+from cider.evaluation.sweep import Progress
+from cider.recipe import Recipe, load_recipe
+from cider.reproduction.costs import Cost, load_cost, measure_cost
+from cider.reproduction.missing_inputs import missing_inputs
+from cider.reproduction.plan import Plan, Sweep
+from cider.run_folder import RunFolder
+from cider.training import Progress as EpochProgress
+from cider.training_runs import run_folder, train_seeds
+from mer_data.errors import RunError
+
+State = Literal["finished", "to resume", "missing"]
+_ELSEWHERE = "Move it away, or pass --out to keep these runs elsewhere"
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who is told what happens.
+
+    Attributes:
+        tell: called with a line.
+        epochs: as ``Trainer.fit`` calls it.
+        predictions: called with the conditions of a sweep predicted and to predict.
+    """
+
+    tell: Callable[[str], None]
+    epochs: EpochProgress | None = None
+    predictions: Progress | None = None
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """A run that a table needs, and what is there of it. ``folder`` is its own."""
+
+    name: str
+    task: str
+    seed: int
+    folder: Path
+    state: State
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What is there before anything is done.
+
+    Attributes:
+        runs: those to train, finished or not.
+        costs: names of the runs whose cost is measured, and whether it is saved.
+        missing: lines on missing inputs.
+    """
+
+    runs: tuple[RunStatus, ...]
+    costs: dict[str, bool]
+    missing: tuple[str, ...]
+
+
+@dataclass
+class Measurements:
+    """What our runs gave.
+
+    Attributes:
+        scores: by run name and seed, then by evaluation.
+        costs: by run name.
+        absent: what is not there, told in lines; filled where nothing is trained.
+    """
+
+    scores: dict[tuple[str, int], dict[Sweep, SweepScores]] = field(default_factory=dict)
+    costs: dict[str, Cost] = field(default_factory=dict)
+    absent: list[str] = field(default_factory=list)
+
+
+def survey(plan: Plan, parent: Path) -> Survey:
+    """Look at the runs in ``parent`` and at the inputs in the workspace.
+
+    Raises:
+        RunError: another run is in the way.
+    """
+    trained = [planned for planned in plan.planned if planned.sweeps]
+    runs = tuple(
+        RunStatus(recipe.name, recipe.task, recipe.seed, run_folder(recipe, parent), _state(recipe, parent))
+        for planned in trained
+        for recipe in planned.recipes
+    )
+    costs = {one.run.name: load_cost(one.recipes[0], parent) is not None for one in plan.planned if one.costs}
+    return Survey(runs, costs, tuple(missing_inputs(one.recipes[0] for one in plan.planned)))
+
+
+def reproduce(plan: Plan, parent: Path, watch: Watch, *, report_only: bool = False) -> Measurements:
+    """Train or resume what is missing in ``parent``, predict what is not predicted, and score everything.
+
+    Args:
+        plan: what is asked for.
+        parent: folder of the runs.
+        watch: who is told.
+        report_only: train, measure and predict nothing; what is absent is noted.
+
+    Raises:
+        RunError: another run is in the way, or inputs are missing; nothing was trained then.
+        MerDataError: as training and evaluation.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise RunError(
+            "reproducing is not started by a launcher",
+            do="Train single runs with `torchrun ... -m cider train`; they are used then",
+        )
+    if report_only:
+        return _collect(plan, parent)
+    missing = survey(plan, parent).missing
+    if missing:
+        raise RunError(
+            f"{len(missing)} inputs are missing for {plan.table.name}: {' '.join(missing)}",
+            do="Limit the table with --dataset or --rows; --dry-run lists what is there",
+        )
+    done = Measurements()
+    for number, planned in enumerate(plan.planned, start=1):
+        watch.tell(f"Run {number} of {len(plan.planned)}: {planned.run.name}")
+        if planned.costs:
+            recipe = planned.recipes[0]
+            done.costs[planned.run.name] = load_cost(recipe, parent) or measure_cost(recipe, parent)
+        if planned.sweeps:
+            train_seeds(planned.recipes, parent, watch.tell, force=False, progress=watch.epochs)
+        for recipe in planned.recipes:
+            for sweep in planned.sweeps:
+                scores = score_run(run_folder(recipe, parent), sweep.choices, progress=watch.predictions)
+                done.scores.setdefault((recipe.name, recipe.seed), {})[sweep] = scores
+    return done
+
+
+def _collect(plan: Plan, parent: Path) -> Measurements:
+    """What is saved."""
+    done = Measurements()
+    for planned in plan.planned:
+        if planned.costs:
+            cost = load_cost(planned.recipes[0], parent)
+            if cost is None:
+                done.absent.append(f"{planned.run.name}: the cost of training is not measured")
+            else:
+                done.costs[planned.run.name] = cost
+        for recipe in planned.recipes if planned.sweeps else ():
+            state = _state(recipe, parent)
+            if state != "finished":
+                done.absent.append(f"{run_folder(recipe, parent)}: {_TOLD[state]}")
+                continue
+            for sweep in planned.sweeps:
+                try:
+                    scores = score_run(run_folder(recipe, parent), sweep.choices, report_only=True)
+                except RunError as error:
+                    done.absent.append(str(error))
+                else:
+                    done.scores.setdefault((recipe.name, recipe.seed), {})[sweep] = scores
+    return done
+
+
+_TOLD: dict[State, str] = {"missing": "not trained", "to resume": "training has not ended"}
+
+
+def _state(recipe: Recipe, parent: Path) -> State:
+    """What is there of a run.
+
+    Raises:
+        RunError: a run of another recipe, or something that is no run.
+    """
+    folder = run_folder(recipe, parent)
+    if not folder.exists() or not any(folder.iterdir()):
+        return "missing"
+    run = RunFolder(folder)
+    if not run.recipe_path.is_file() or not run.provenance_path.is_file():
+        raise RunError("no run, but something else is in the way", where=folder, do=_ELSEWHERE)
+    other = load_recipe(run.recipe_path)
+    if other != recipe:
+        raise RunError(
+            "a run of another recipe is in the way", where=folder, **_difference(other, recipe), do=_ELSEWHERE
+        )
+    if run.result_path.is_file():
+        return "finished"
+    return "to resume" if TrainingCheckpoints(run.checkpoints_folder).exist() else "missing"
+
+
+def _difference(found: Recipe, expected: Recipe) -> dict[str, str]:
+    """The first key in which two recipes differ, as arguments of an error."""
+    one, other = _flat(found.model_dump(mode="json")), _flat(expected.model_dump(mode="json"))
+    key = next(key for key in one if one[key] != other[key])
+    return {"found": f"{key}={one[key]}", "expected": f"{key}={other[key]}"}
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
