@@ -19,6 +19,7 @@ from cider.reproduction.plan import Plan, Sweep, suffix
 from cider.reproduction.shown import ShownTable, shown_tables
 from cider.reproduction.work import Measurements
 from cider.run_folder import RunFolder
+from cider.tables import tables_folder
 from cider.training_runs import run_folder
 from mer_data.files import write_json
 from mer_data.reports.page import Report, Section, Table
@@ -60,8 +61,10 @@ class ReproducedTable:
     def command(self) -> str:
         """What makes this page again from the same runs."""
         plan = self.plan
-        words = ["cider", "reproduce", plan.table.name]
-        if len(plan.columns) < len(plan.table.columns):
+        table = plan.table
+        packaged = table.folder == tables_folder()
+        words = ["cider", "reproduce", table.name if packaged else str(table.folder / f"{table.name}.yaml")]
+        if len(plan.columns) < len(table.columns):
             corpora = {s for c in plan.columns for s in (c.setting.trained_on, c.setting.tested_on)}
             words += [word for name in sorted(corpora) for word in ("--dataset", name)]
         if plan.rows != _rows_with_runs(plan):
@@ -80,7 +83,7 @@ class ReproducedTable:
         ]
         if any(column.place != "training" for column in plan.columns):
             lines.append(
-                f"Ours: mean ± standard deviation over training seeds {', '.join(map(str, plan.seeds))}."
+                f"Ours: {self._over_seeds()}."
                 " strict: checkpoint and tau chosen on validation, class means of training. paper: from the"
                 " same predictions the best tau for every metric, rate and seed on the test labels, class"
                 " means of test; the checkpoint is still the one that validation chose."
@@ -91,6 +94,12 @@ class ReproducedTable:
                 " setting."
             )
         return lines
+
+    def _over_seeds(self) -> str:
+        seeds = ", ".join(map(str, self.plan.seeds))
+        if len(self.plan.seeds) == 1:
+            return f"one training run, seed {seeds}"
+        return f"mean ± standard deviation over training seeds {seeds}"
 
     def notes(self) -> list[str]:
         """The table's notes, then ours."""

@@ -20,6 +20,7 @@ ONLY_PARSED: dict[str, str] = {
     "mer-data download": "asks the servers of others; only --dry-run is run",
     "mer-data build --dask": "needs a Dask scheduler; tests/mer_data/test_parallel.py starts one",
     "cider tune": "minutes, and shared storage; tests/cider/commands/test_tune_command.py runs it",
+    "cider reproduce": "hours of training; only --dry-run and --report-only are run",
 }
 OTHER_PROGRAMS: dict[str, str] = {
     "python": "scripts of a page: tests/docs/test_python_blocks.py; benchmarks take minutes",
@@ -33,7 +34,7 @@ OTHER_PROGRAMS: dict[str, str] = {
     "torchrun": "several processes: tests/cider/test_distributed.py",
     "make": "a virtual environment, minutes",
 }
-_AS_WRITTEN = ("sources", "cite", "download")
+_AS_WRITTEN = ("sources", "cite", "download", "reproduce")
 """Commands whose datasets are not replaced: they know the real corpora without their files."""
 _REPLACED = {"mosei": "sample", "mosi": "sample", "minilm": "tiny", "bert-base-uncased": "tiny"}
 _IMPORTED = {"cider_ood_unaligned": "imported_unaligned", "cider_ood_binary": "imported"}
@@ -62,6 +63,7 @@ def is_run(words: list[str]) -> bool:
         or ("download" in words and "--dry-run" not in words)
         or "--dask" in words
         or words[:2] == ["cider", "tune"]
+        or (words[:2] == ["cider", "reproduce"] and not {"--dry-run", "--report-only"} & set(words))
     )
 
 

@@ -95,6 +95,24 @@ def test_an_unknown_store_lists_the_known_ones():
         Workspace("mosi").choose_store("x")
 
 
+@pytest.mark.parametrize(
+    ("choose", "command"),
+    [
+        (lambda: SAMPLE.choose_store("aligned"), "build --dataset sample --alignment aligned"),
+        (lambda: SAMPLE.choose_store("x"), "build --dataset sample --alignment unaligned"),
+        (lambda: SAMPLE.choose_split("standard"), "standard-split --dataset sample"),
+        (
+            lambda: SAMPLE.choose_split("ood_seven_seed3"),
+            "repartition --dataset sample --task seven --seed 3",
+        ),
+        (lambda: SAMPLE.choose_split("x"), "repartition --dataset sample --task binary"),
+    ],
+)
+def test_what_is_missing_by_name_names_the_command_that_makes_it(choose, command):
+    with pytest.raises(WorkspaceError, match=rf"Make it with `mer-data {command}`\.$"):
+        choose()
+
+
 def test_a_store_that_is_no_store_is_an_error():
     path = SAMPLE.store_path("unaligned")
     path.parent.mkdir(parents=True)

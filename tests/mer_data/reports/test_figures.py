@@ -37,6 +37,24 @@ def test_writes_a_png_and_a_pdf_that_are_equal_when_drawn_again(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["again.pdf", "again.png", "new"]
 
 
+def test_series_that_stand_out_are_thick_and_the_others_thin_and_grey(tmp_path, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(
+        "matplotlib.axes.Axes.errorbar", lambda axes, x, y, *, label, **style: drawn.update({label: style})
+    )
+    series = {f"other {number}": [(0.0, 0.5, None)] for number in range(12)} | SERIES
+    monkeypatch.setattr("matplotlib.figure.Figure.legend", lambda figure, **_: None)
+    line_chart(series, **TEXTS, path_stem=tmp_path / "chart", emphasis=list(SERIES))
+    others = [style for name, style in drawn.items() if name not in SERIES]
+    assert {style["linewidth"] for style in others} == {0.9}
+    assert len({(s["color"], s["marker"], s["linestyle"]) for s in others}) == 12
+    for style in others:
+        assert 0.3 < float(style["color"]) < 0.7
+    for name in SERIES:
+        assert drawn[name]["linewidth"] > 2
+        assert drawn[name]["zorder"] > others[0]["zorder"]
+
+
 def test_series_can_be_told_apart_in_grey():
     styles = [series_style(i) for i in range(MOST_SERIES)]
     assert len(set(styles)) == MOST_SERIES

@@ -1,0 +1,119 @@
+import pytest
+
+from cider.recipe import find_recipe, load_recipe
+from cider.reproduction.plan import make_plan, suffix, sweep_of
+from cider.tables import SWEEP, find_table, known_tables, load_table
+from mer_data.errors import RecipeError
+
+
+def names(plan):
+    return [one.run.name for one in plan.planned]
+
+
+def test_table_4_of_one_corpus_needs_four_runs_and_their_sweeps():
+    plan = make_plan(load_table("table4"), datasets=["mosi"], seeds=[1111])
+    assert names(plan) == ["mosi_iid_binary", "mosi_iid_seven", "mosi_ood_binary", "mosi_ood_seven"]
+    assert {column.setting.trained_on for column in plan.columns} == {"mosi"}
+    rates = [[sweep.choices.rates for sweep in one.sweeps] for one in plan.planned]
+    assert rates == [[SWEEP], [SWEEP], [(0.0,), SWEEP], [(0.0,), SWEEP]]
+    assert not any(one.costs for one in plan.planned)
+
+
+def test_overrides_go_into_every_run_and_its_name():
+    plan = make_plan(
+        load_table("table5"),
+        overrides=["training.patience=5", "model.text_encoder=minilm"],
+        seeds=[1111, 1112],
+    )
+    end = "-text_encoder_minilm-patience_5"
+    assert f"mosi_ood_binary{end}" in names(plan)
+    assert f"mosi_ood_seven-without_l_recon{end}" in names(plan)
+    assert all(name.endswith(end) for name in names(plan))
+    first = plan.planned[0]
+    by_hand = load_recipe(
+        find_recipe("mosi_ood_binary"),
+        ("model.text_encoder=minilm", "training.patience=5", f"name=mosi_ood_binary{end}", "seed=1112"),
+    )
+    assert first.recipes[1] == by_hand
+
+
+def test_order_of_overrides_does_not_matter(tables):
+    overrides = ["model.layers=3", "loss.alpha_reconstruction=0.4"]
+    table = load_table("table1", tables)
+    assert make_plan(table, overrides=overrides, seeds=[1]) == make_plan(
+        table, overrides=overrides[::-1], seeds=[1]
+    )
+
+
+def test_suffix_names_the_last_part_of_a_key_and_the_value():
+    assert suffix(["model.text_encoder=minilm"]) == "-text_encoder_minilm"
+    assert suffix(["model.layers=3", "loss.gamma_joint=0.25"]) == "-layers_3-gamma_joint_0_25"
+    assert suffix([]) == ""
+
+
+@pytest.mark.parametrize("name", known_tables())
+def test_every_packaged_table_can_be_planned_or_is_refused_in_one_line(name):
+    table = load_table(name)
+    if table.content.kind == "cross_dataset" or name in ("table19", "table20"):
+        with pytest.raises(RecipeError, match=rf"cannot be reproduced yet in {name}"):
+            make_plan(table, seeds=[1])
+        return
+    plan = make_plan(table, seeds=[1])
+    assert plan.planned
+    for column in plan.columns:
+        sweep = sweep_of(column)
+        assert (sweep is None) == (table.content.kind == "complexity")
+        if isinstance(column.place, float):
+            assert column.place in sweep.choices.rates
+
+
+def test_rows_can_be_chosen(tables):
+    table = load_table("table1", tables)
+    assert names(make_plan(table, rows=["without MCM"], seeds=[1])) == [
+        "tiny_binary-without_mcm",
+        "tiny_seven-without_mcm",
+    ]
+    assert names(make_plan(table, rows=["CIDer"], overrides=["model.maci=label"], seeds=[1])) == [
+        "tiny_binary-maci_label",
+        "tiny_seven-maci_label",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"rows": ["BERT"]}, "no row 'BERT' in table1: expected LNLN, CIDer, without MCM, without WSAM"),
+        ({"rows": ["LNLN"]}, r"'LNLN' is published only.*table1: expected CIDer, without MCM\."),
+        ({"rows": ["without WSAM"]}, "'without WSAM' is published only"),
+        ({"datasets": ["mosi"]}, "no column of table1 for dataset mosi: expected sample"),
+        ({"datasets": ["sample", "mosi"]}, "no column of table1 for dataset mosi: expected sample"),
+        ({"overrides": ["model.maci=none"]}, "--set model.maci would undo what makes row 'without MCM'"),
+        ({"overrides": ["model={maci: none}"]}, "--set model would undo what makes row 'without MCM'"),
+        ({"overrides": ["data.split=other"]}, "--set data.split is not possible here"),
+        ({"overrides": ["name=mine"]}, "--set name is not possible here"),
+        ({"overrides": ["seed=3"]}, "--set seed is not possible here.* --seeds"),
+        ({"overrides": ["model.layers=1", "model.layers=2"]}, "found key model.layers twice"),
+    ],
+)
+def test_what_does_not_fit_the_table_is_one_line(tables, arguments, message):
+    with pytest.raises(RecipeError, match=message) as info:
+        make_plan(load_table("table1", tables), seeds=[1], **arguments)
+    assert "\n" not in str(info.value)
+
+
+def test_a_wrong_override_is_told_when_recipes_are_made(tables):
+    plan = make_plan(load_table("table1", tables), overrides=["model.layer=3"], seeds=[1])
+    with pytest.raises(RecipeError, match=r"model\.layer: Extra inputs"):
+        _ = plan.planned
+
+
+def test_another_corpus_to_test_on_is_named_beside_that_of_training(tables):
+    with pytest.raises(RecipeError, match="expected sample and other together"):
+        make_plan(load_table("table4", tables), datasets=["sample"], seeds=[1])
+
+
+def test_a_table_is_found_by_name_or_file(tables):
+    assert find_table(str(tables / "table2.yaml")) == load_table("table2", tables)
+    assert find_table("table4").content.number == "IV"
+    with pytest.raises(RecipeError, match="no table 'table99': expected one of table4"):
+        find_table("table99")
