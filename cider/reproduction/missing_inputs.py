@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
+from cider.evaluation.target import Target
 from cider.experiment import Experiment, statistics_command, vocabulary_command
 from cider.model import CausalHead
 from cider.recipe import Recipe
@@ -23,6 +25,17 @@ def missing_inputs(recipes: Iterable[Recipe]) -> list[str]:
         key = (recipe.data, recipe.task, model.text_encoder, model.debiases_label, model.debiases_language)
         distinct.setdefault(key, recipe)
     return list(dict.fromkeys(line for recipe in distinct.values() for line in _missing(recipe)))
+
+
+def missing_targets(targets: Iterable[Target]) -> list[str]:
+    """The same for what runs are tested on: a store and a split, nothing else."""
+    lines = []
+    for target in dict.fromkeys(targets):
+        workspace = Workspace(target.dataset)
+        lines += _errors(
+            partial(workspace.choose_store, target.alignment), partial(workspace.choose_split, target.split)
+        )
+    return lines
 
 
 def _missing(recipe: Recipe) -> list[str]:

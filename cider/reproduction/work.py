@@ -14,7 +14,7 @@ from cider.evaluation.run import score_run
 from cider.evaluation.sweep import Progress
 from cider.recipe import Recipe, load_recipe
 from cider.reproduction.costs import Cost, load_cost, measure_cost
-from cider.reproduction.missing_inputs import missing_inputs
+from cider.reproduction.missing_inputs import missing_inputs, missing_targets
 from cider.reproduction.plan import Plan, Sweep
 from cider.run_folder import RunFolder
 from cider.training import Progress as EpochProgress
@@ -94,7 +94,9 @@ def survey(plan: Plan, parent: Path) -> Survey:
         for recipe in planned.recipes
     )
     costs = {one.run.name: load_cost(one.recipes[0], parent) is not None for one in plan.planned if one.costs}
-    return Survey(runs, costs, tuple(missing_inputs(one.recipes[0] for one in plan.planned)))
+    targets = (sweep.on for one in plan.planned for sweep in one.sweeps if sweep.on is not None)
+    missing = [*missing_inputs(one.recipes[0] for one in plan.planned), *missing_targets(targets)]
+    return Survey(runs, costs, tuple(dict.fromkeys(missing)))
 
 
 def reproduce(plan: Plan, parent: Path, watch: Watch, *, report_only: bool = False) -> Measurements:
@@ -133,7 +135,8 @@ def reproduce(plan: Plan, parent: Path, watch: Watch, *, report_only: bool = Fal
             train_seeds(planned.recipes, parent, watch.tell, force=False, progress=watch.epochs)
         for recipe in planned.recipes:
             for sweep in planned.sweeps:
-                scores = score_run(run_folder(recipe, parent), sweep.choices, progress=watch.predictions)
+                folder = run_folder(recipe, parent)
+                scores = score_run(folder, sweep.choices, on=sweep.on, progress=watch.predictions)
                 done.scores.setdefault((recipe.name, recipe.seed), {})[sweep] = scores
     return done
 
@@ -155,7 +158,8 @@ def _collect(plan: Plan, parent: Path) -> Measurements:
                 continue
             for sweep in planned.sweeps:
                 try:
-                    scores = score_run(run_folder(recipe, parent), sweep.choices, report_only=True)
+                    folder = run_folder(recipe, parent)
+                    scores = score_run(folder, sweep.choices, on=sweep.on, report_only=True)
                 except RunError as error:
                     done.absent.append(str(error))
                 else:

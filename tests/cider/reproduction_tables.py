@@ -34,7 +34,7 @@ def write_tables(folder: Path, *, overrides: tuple[str, ...] = ()) -> Path:
             "notes": ["Shared by all."],
             "settings": {
                 "here": {"trained_on": "sample", "tested_on": "sample", **one},
-                "there": {"trained_on": "sample", "tested_on": "other", **one},
+                "there": {"trained_on": "sample", "tested_on": "second", **one},
             },
             "methods": {"LNLN": published, "CIDer": {"cite": "Zhong et al.", "overrides": []}},
         },

@@ -10,7 +10,8 @@ HEAVY = {"torch", "transformers", "accelerate", "sklearn", "h5py", "pandas", "py
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["train", "--help"], ["evaluate", "--help"], ["--version"]]
+    "arguments",
+    [["--help"], ["train", "--help"], ["evaluate", "--help"], ["reproduce", "--help"], ["--version"]],
 )
 def test_help_imports_nothing_heavy(arguments):
     code = (
@@ -24,7 +25,7 @@ def test_help_imports_nothing_heavy(arguments):
     assert "cider" in done.stdout
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate"])
+@pytest.mark.parametrize("command", ["train", "evaluate", "reproduce"])
 def test_every_command_is_listed_and_has_examples(command):
     assert command in CliRunner().invoke(main, ["--help"]).output
     assert f"cider {command} " in CliRunner().invoke(main, [command, "--help"]).output

@@ -1,17 +1,21 @@
 import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from reproduction_tables import write_tables
 
-from cider.evaluation.run import Choices, evaluate_run
+from cider.evaluation.run import Choices, evaluate_run, score_run
+from cider.evaluation.target import Target
 from cider.reproduction.costs import Cost
 from cider.reproduction.plan import make_plan
 from cider.reproduction.report import ReproducedTable, report_folder
 from cider.reproduction.shown import in_unit
 from cider.reproduction.work import Measurements, Watch, reproduce
 from cider.tables import SWEEP, load_table
+from mer_data.errors import RunError
 from mer_data.splits import SplitManifest
 from mer_data.store import FeatureStore
 from mer_data.workspace import Workspace
@@ -66,7 +70,7 @@ def test_a_row_has_the_published_line_ours_and_the_differences(result):
     assert lines["strict - published"] == [f"{difference:+.1f}", "-"]
 
 
-def test_the_page_tells_protocols_runs_and_how_to_make_it_again(result, reproduced, tmp_path):
+def test_the_page_tells_protocols_runs_and_how_to_make_it_again(result, tables, reproduced, tmp_path):
     parent, _, _ = reproduced
     paths = result.write(tmp_path / "page")
     assert [path.name for path in paths] == ["table.json", "summary.md", "summary.html"]
@@ -76,7 +80,7 @@ def test_the_page_tells_protocols_runs_and_how_to_make_it_again(result, reproduc
         "by the protocol of its authors",
         "Note of table1.",
         "Shared by all.",
-        f"cider reproduce table1 --seeds 1,2 --out {parent}",
+        f"cider reproduce {tables / 'table1.yaml'} --seeds 1,2 --out {parent}",
         "tiny_binary-without_mcm-seed2",
     ):
         assert part in text
@@ -204,3 +208,24 @@ def test_pages_of_different_overrides_do_not_meet(tables):
 )
 def test_numbers_as_text(value, unit, sign, text):
     assert in_unit(value, unit, sign=sign) == text
+
+
+def test_a_run_is_tested_on_the_other_corpus_that_a_table_names(two_corpora, tables, reproduced, tmp_path):
+    plan = make_plan(load_table("table4", tables), seeds=(1,))
+    parent = Path(shutil.copytree(reproduced[0], tmp_path / "runs"))
+    result = ReproducedTable(plan, reproduce(plan, parent, Watch(lambda line: None)), parent)
+    assert result.tables[0].caption.startswith("sample to second, unaligned, standard folds: AUILC")
+    on = Target("second", "unaligned", "standard")
+    choices = Choices(pattern="rmfm", rates=SWEEP)
+    there = score_run(parent / "tiny_binary-seed1", choices, on=on, report_only=True)
+    ours = result.cells["CIDer"]["crossed_acc2"].strict
+    assert ours.values == (100 * there.strict.mean_areas["acc2"],)
+    assert len(there.answers[0]) != len(
+        next(iter(reproduced[1].scores["tiny_binary", 1].values())).answers[0]
+    )
+
+    shutil.rmtree(two_corpora / "second")
+    with pytest.raises(RunError, match=r"2 inputs are missing for table4: no store 'unaligned' in .*second"):
+        reproduce(plan, parent, Watch(lambda line: None))
+    again = reproduce(plan, parent, Watch(lambda line: None), report_only=True)
+    assert ReproducedTable(plan, again, parent).cells == result.cells
