@@ -13,7 +13,7 @@ from cider.evaluation.shift_curve import ShiftCurves, ShiftedRun, several_severi
 from cider.evaluation.shift_report import write_shift_report
 from cider.evaluation.sweep import Progress
 from cider.experiment import Experiment
-from cider.missing_inputs import make_missing_inputs
+from cider.computed_inputs import make_missing_inputs
 from cider.recipe import Recipe
 from cider.run_folder import RunFolder
 from cider.training import Progress as TrainingProgress
