@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cider.computed_inputs import make_missing_inputs
 from cider.evaluation.conditions import SweepPlan
 from cider.evaluation.run import Choices, evaluate_run, load_scored
 from cider.evaluation.shift_curve import ShiftCurves, ShiftedRun, several_severities, shift_curves
 from cider.evaluation.shift_report import write_shift_report
 from cider.evaluation.sweep import Progress
 from cider.experiment import Experiment
-from cider.computed_inputs import make_missing_inputs
 from cider.recipe import Recipe
 from cider.run_folder import RunFolder
 from cider.training import Progress as TrainingProgress

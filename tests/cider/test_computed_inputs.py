@@ -1,5 +1,5 @@
-from cider.experiment import Experiment
 from cider.computed_inputs import make_missing_inputs
+from cider.experiment import Experiment
 from mer_data.workspace import Workspace
 
 
