@@ -36,3 +36,8 @@ def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
     # A finite fill, because a row of -inf only would be NaN, in its gradient too.
     filled = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
     return filled.softmax(dim=-1).masked_fill(~mask, 0.0)
+
+
+def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
+    """Mean (B, d) of ``x`` (B, T, d) over the steps where ``mask`` (B, T) is True; zeros without any."""
+    return zero_padding(x, mask).sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp(min=1)

@@ -1,0 +1,1 @@
+"""Models beside CIDer, trained and measured by the same recipes."""
