@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import TypeVar, cast
 
@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from cider import objectives
-from cider.model import DistillationOutput
+from cider.maci import BackboneOutput
+from cider.model import CIDerOutput
 from cider.processes import Processes
 from mer_data.batches import Batch
 from mer_data.missing import Removed
@@ -36,7 +37,7 @@ class Part:
     share: float
     removed_shares: tuple[float, ...]
 
-    def classification(self, output: DistillationOutput) -> Tensor:
+    def classification(self, output: CIDerOutput | BackboneOutput) -> Tensor:
         """What this part adds to the mean cross-entropy of the whole batch."""
         return self.share * objectives.classification(output.log_probabilities, self.classes)
 
@@ -81,11 +82,13 @@ def rows_of(value: T, rows: slice) -> T:
 
 
 def map_tensors(function: Callable[[Tensor], Tensor], value: T) -> T:
-    """``value`` with every tensor replaced, in dataclasses and tuples too."""
+    """``value`` with every tensor replaced, in dataclasses, tuples and mappings too."""
     if isinstance(value, Tensor):
         return cast(T, function(value))
     if isinstance(value, tuple):
         return cast(T, tuple(map_tensors(function, item) for item in value))
+    if isinstance(value, Mapping):
+        return cast(T, {key: map_tensors(function, item) for key, item in value.items()})
     if is_dataclass(value) and not isinstance(value, type):
         changed = {field.name: map_tensors(function, getattr(value, field.name)) for field in fields(value)}
         return cast(T, replace(value, **changed))

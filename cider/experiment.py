@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cider.model import Architecture, CIDer, FeatureShapes
+from cider.maci import SentimentModel
+from cider.model import Architecture, FeatureShapes
+from cider.models.build import BackboneChoice, build_model
 from cider.recipe import ModelSettings, Recipe
 from mer_data.batches import SpecialTokens, special_tokens
 from mer_data.errors import RecipeError, SplitError
@@ -100,23 +101,33 @@ class Experiment:
             aligned=aligned,
         )
 
-    def build_model(self) -> CIDer:
-        """The model of the recipe with fresh weights, seeded by the recipe; no statistics yet."""
+    def choice(self) -> Architecture | BackboneChoice:
+        """What the recipe says of the model."""
         settings = self.recipe.model
-        encoder = load_text_encoder(settings.text_encoder, self.store.word_pieces)
+        if not isinstance(settings, ModelSettings):
+            return BackboneChoice(
+                settings.name, settings.settings.model_dump(mode="json"), settings.debiases_label
+            )
+        same = {one.name for one in fields(Architecture)} - {"label_debiasing"}
+        values = {name: getattr(settings, name) for name in same}
+        return Architecture(**values, label_debiasing=settings.debiases_label)
+
+    def build_model(self) -> SentimentModel:
+        """The model of the recipe with fresh weights, seeded by the recipe; no statistics yet."""
+        encoder = load_text_encoder(self.recipe.model.text_encoder, self.store.word_pieces)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.recipe.seed)
-            return CIDer(
+            return build_model(
+                self.choice(),
                 encoder,
                 shapes=self.shapes(encoder.width),
-                architecture=architecture_of(settings),
                 num_classes=self.task.num_classes,
                 special=self.special,
             )
 
-    def class_statistics(self, model: CIDer) -> ClassStatistics:
+    def class_statistics(self, encoder: TextEncoder) -> ClassStatistics:
         """The class statistics of exactly this store, split, task and text encoder."""
-        workspace, encoder = Workspace(self.recipe.data.dataset), cast(TextEncoder, model.text_encoder)
+        workspace = Workspace(self.recipe.data.dataset)
         path = workspace.statistics_path(self.store.path, self.split_path, self.task.name, encoder.name)
         command = statistics_command(self.recipe, self.split_path.stem)
         statistics = ClassStatistics.load(path, command=command)
@@ -133,13 +144,6 @@ class Experiment:
             self.task,
             command=vocabulary_command(self.recipe, self.split_path.stem),
         )
-
-
-def architecture_of(settings: ModelSettings) -> Architecture:
-    """The architecture that model settings of a recipe describe."""
-    same = {field.name for field in fields(Architecture)} - {"label_debiasing"}
-    values = {name: getattr(settings, name) for name in same}
-    return Architecture(**values, label_debiasing=settings.debiases_label)
 
 
 def statistics_command(recipe: Recipe, split: str) -> str:

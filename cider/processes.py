@@ -32,8 +32,8 @@ class Processes:
     Attributes:
         accelerator: of Hugging Face Accelerate: the device, data parallelism, gradient synchronisation.
             Its own mixed precision stays off: Accelerate holds one for the life of a process, and a tuning
-            study or a test trains several models in one. `cider.two_step` opens ``torch.autocast`` itself,
-            which is what Accelerate would do.
+            study or a test trains several models in one. `cider.training_step` opens ``torch.autocast``
+            itself, which is what Accelerate would do.
     """
 
     accelerator: Accelerator

@@ -12,11 +12,16 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    SerializeAsAny,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
 import cider
+from cider.models.registry import find_model
+from cider.models.settings import BackboneSettings
 from mer_data.errors import RecipeError
 from mer_data.files import write_text
 from mer_data.resources import resource_folder
@@ -24,6 +29,7 @@ from mer_data.tasks import TaskName
 
 Maci = Literal["none", "label", "language", "both"]
 Pattern = Literal["rmfm", "rmfm_same", "rmm", "tmfm", "stmfm"]
+TrainingPattern = Literal[Pattern, "none"]
 EvaluationPattern = Literal[Pattern, "smm"]
 Debiasing = Literal["probability", "log"]
 EvaluationPrecision = Literal["float32", "bf16"]
@@ -74,26 +80,12 @@ class DataSettings(_Strict):
     split: str | None = None
 
 
-class ModelSettings(_Strict):
-    """The model (method section 3).
+class _AnyModel(_Strict):
+    """What every model has. ``maci`` names the halves of causal inference that are on."""
 
-    ``maci`` names the halves of causal inference that are on. ``word_alignment`` (WSAM, of unaligned data)
-    and ``fusion`` (composite attention, or a vanilla transformer) are there to be switched in ablations.
-    """
-
+    name: str
     text_encoder: str = "bert-base-uncased"
     maci: Maci = "both"
-    width: int = Field(default=32, gt=0)
-    layers: int = Field(default=2, ge=1)
-    heads: int = Field(default=4, ge=1)
-    attention_dropout: float = Field(default=0.1, ge=0, lt=1)
-    embedding_dropout: float = Field(default=0.1, ge=0, lt=1)
-    output_dropout: float = Field(default=0.1, ge=0, lt=1)
-    relu_dropout: float = Field(default=0.1, ge=0, lt=1)
-    residual_dropout: float = Field(default=0.1, ge=0, lt=1)
-    residual_from_norm: bool = False
-    word_alignment: bool = True
-    fusion: Fusion = "composite"
 
     @property
     def debiases_label(self) -> bool:
@@ -106,10 +98,64 @@ class ModelSettings(_Strict):
         return self.maci in ("language", "both")
 
 
-class MissingSettings(_Strict):
-    """What is removed in training: one rate in [0, 1) per utterance, or (R's way) a new one per position."""
+class ModelSettings(_AnyModel):
+    """CIDer (method section 3).
 
-    pattern: Pattern = "rmfm"
+    ``word_alignment`` (WSAM, of unaligned data) and ``fusion`` (composite attention, or a vanilla
+    transformer) are there to be switched in ablations.
+    """
+
+    name: Literal["cider"] = "cider"
+    width: int = Field(default=32, gt=0)
+    layers: int = Field(default=2, ge=1)
+    heads: int = Field(default=4, ge=1)
+    attention_dropout: float = Field(default=0.1, ge=0, lt=1)
+    embedding_dropout: float = Field(default=0.1, ge=0, lt=1)
+    output_dropout: float = Field(default=0.1, ge=0, lt=1)
+    relu_dropout: float = Field(default=0.1, ge=0, lt=1)
+    residual_dropout: float = Field(default=0.1, ge=0, lt=1)
+    residual_from_norm: bool = False
+    word_alignment: bool = True
+    fusion: Fusion = "composite"
+
+
+class OtherModelSettings(_AnyModel):
+    """A model of `cider.models.registry`, or "module:class" of one's own, with its own ``settings``."""
+
+    settings: SerializeAsAny[BackboneSettings] = Field(default={}, validate_default=True)
+
+    @field_validator("name")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        try:
+            find_model(name)
+        except RecipeError as error:
+            raise ValueError(str(error).removesuffix(".")) from error
+        return name
+
+    @field_validator("settings", mode="before")
+    @classmethod
+    def _settings_of_the_model(cls, value: object, info: ValidationInfo) -> object:
+        name = info.data.get("name")
+        return value if name is None else find_model(name).Settings.model_validate(value)
+
+
+def _model_of_its_name(value: object) -> object:
+    """Settings of the model that is named; without a name, of CIDer."""
+    if isinstance(value, OtherModelSettings) or (
+        isinstance(value, dict) and value.get("name", "cider") != "cider"
+    ):
+        return OtherModelSettings.model_validate(value)
+    return ModelSettings.model_validate(value)
+
+
+class MissingSettings(_Strict):
+    """What is removed in training: one rate in [0, 1) per utterance, or (R's way) a new one per position.
+
+    Pattern ``none`` trains on complete data; CIDer, which compares complete with incomplete, refuses it.
+    """
+
+    pattern: TrainingPattern = "rmfm"
     rate: Literal["per_utterance", "per_position"] = "per_utterance"
 
     @model_validator(mode="after")
@@ -189,7 +235,9 @@ class Recipe(_Strict):
     task: TaskName = "binary"
     seed: int = Field(default=1111, ge=0)
     data: DataSettings
-    model: ModelSettings = ModelSettings()
+    model: Annotated[ModelSettings | OtherModelSettings, BeforeValidator(_model_of_its_name)] = (
+        ModelSettings()
+    )
     missing: MissingSettings = MissingSettings()
     loss: LossSettings = LossSettings()
     training: TrainingSettings = TrainingSettings()
@@ -216,6 +264,17 @@ class Recipe(_Strict):
         ]
         if wrong:
             raise ValueError("; ".join(wrong))
+        return self
+
+    @model_validator(mode="after")
+    def _distillation_is_of_cider(self) -> Recipe:
+        if self.model.name == "cider":
+            if self.missing.pattern == "none":
+                raise ValueError(
+                    "missing.pattern: cider distils complete data into incomplete; none is not possible"
+                )
+        elif self.loss != LossSettings():
+            raise ValueError(f"loss: the weights are of cider's distillation, {self.model.name} has none")
         return self
 
     def save(self, path: Path) -> None:

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 import mer_data
 from cider.experiment import Experiment
-from cider.model import CIDer
+from cider.maci import SentimentModel
 from cider.recipe import Recipe, load_recipe
 from mer_data.errors import RunError
 from mer_data.files import complete_or_absent, sha256_file, write_json, write_text
@@ -169,12 +169,12 @@ class RunFolder:
             return []
         return self.log_path.read_text(encoding="utf-8").splitlines(keepends=True)
 
-    def save_weights(self, model: CIDer) -> None:
+    def save_weights(self, model: SentimentModel) -> None:
         """Write the checkpoint; it appears only when complete."""
         with complete_or_absent(self.checkpoint_path) as partial:
             save_file({name: value.contiguous().cpu() for name, value in model.state_dict().items()}, partial)
 
-    def load_weights(self, model: CIDer) -> None:
+    def load_weights(self, model: SentimentModel) -> None:
         """Load the checkpoint into ``model``.
 
         Raises:

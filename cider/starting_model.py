@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import torch
+from typing import cast
 
 from cider.experiment import Experiment
-from cider.model import CausalHead, CIDer
+from cider.maci import SentimentModel
+from cider.model import CausalHead
+from mer_data.text_encoders import TextEncoder
 
 
-def starting_model(experiment: Experiment) -> CIDer:
+def starting_model(experiment: Experiment) -> SentimentModel:
     """A fresh model of the recipe with the class statistics of training.
 
     Raises:
@@ -16,13 +18,7 @@ def starting_model(experiment: Experiment) -> CIDer:
     """
     model = experiment.build_model()
     if isinstance(model.head, CausalHead):
-        statistics = experiment.class_statistics(model)
-        model.head.set_statistics(
-            priors=torch.from_numpy(statistics.priors).float(),
-            text=torch.from_numpy(statistics.means["text"]),
-            audio=torch.from_numpy(statistics.means["audio"]),
-            vision=torch.from_numpy(statistics.means["vision"]),
-        )
+        model.head.use(experiment.class_statistics(cast(TextEncoder, model.text_encoder)))
     if experiment.recipe.model.debiases_language:
         experiment.kept_token_ids()  # evaluation needs it; better told now than after hours of training
     return model

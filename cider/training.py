@@ -1,4 +1,4 @@
-"""Training: epochs of two-step self-distillation, selection on validation, checkpoints."""
+"""Training: epochs of steps, selection on validation, checkpoints."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ from torch import Tensor
 from cider.checkpoints import Checkpoint, TrainingCheckpoints, link_or_copy
 from cider.experiment import Experiment
 from cider.inference.card import save_model_card
+from cider.model import CIDer
+from cider.one_step import OneStep
 from cider.precision import choose_precision
 from cider.processes import Processes
 from cider.run_folder import RunFolder
 from cider.starting_model import starting_model
 from cider.training_state import RandomSources, load_optimiser, optimiser_numbers, optimiser_tensors
+from cider.training_step import TrainingStep
 from cider.two_step import TwoStep
 from cider.validation import Validation
 from mer_data.batches import Batch, length_grouped, load_batches
@@ -88,14 +91,7 @@ class Trainer:
         self.precision = choose_precision(recipe.training.mixed_precision, self._processes.device)
         self._random = RandomSources(recipe.seed, self._processes)
         self.model = starting_model(experiment)
-        self._two_step = TwoStep(
-            self.model,
-            experiment,
-            self._processes,
-            precision=self.precision,
-            missing=self._random.missing,
-            where=run.path,
-        )
+        self._step = self._training_step()
         self._batches = length_grouped(
             experiment.store, experiment.rows["train"], recipe.training.batch_size, self._random.order
         )
@@ -140,8 +136,8 @@ class Trainer:
         return result
 
     def train_step(self, batch: Batch, counted: int | None = None) -> dict[str, float]:
-        """Two optimiser steps on one batch of this process's device, see `TwoStep`; their losses."""
-        return self._two_step.step(batch, counted)
+        """Train on one batch of this process's device, see `TrainingStep.step`; its losses."""
+        return self._step.step(batch, counted)
 
     def resume(self, warn: Callable[[str], None] = _log.warning) -> tuple[int, int]:
         """Go back to the newest whole checkpoint; `fit` then continues as if nothing had happened.
@@ -161,17 +157,28 @@ class Trainer:
         self._check_conditions(numbers["conditions"])
         try:
             self.model.load_state_dict(checkpoint.tensors("weights"))
-            optimiser = self._two_step.optimiser
+            optimiser = self._step.optimiser
             load_optimiser(optimiser, self.model, checkpoint.tensors("optimiser"), numbers["optimiser"])
         except (RuntimeError, ValueError) as error:
             raise RunError(
                 "the checkpoint is of another model than recipe.yaml says", where=checkpoint.folder
             ) from error
-        self._two_step.scaler.load_state_dict(numbers["scaler"])
+        self._step.scaler.load_state_dict(numbers["scaler"])
         self._epoch, self._best_epoch = checkpoint.epoch, numbers["best_epoch"]
         self._best_score = -math.inf if numbers["best_score"] is None else numbers["best_score"]
         self._resumed = checkpoint
         return self._epoch, self._processes.on_main(lambda: self._go_back(checkpoint)) or 0
+
+    def _training_step(self) -> TrainingStep:
+        """Two-step self-distillation is CIDer's own."""
+        common: dict[str, Any] = {
+            "precision": self.precision,
+            "missing": self._random.missing,
+            "where": self._run.path,
+        }
+        if isinstance(self.model, CIDer):
+            return TwoStep(self.model, self._experiment, self._processes, **common)
+        return OneStep(self.model, self._experiment, self._processes, **common)
 
     def _run_epoch(self, progress: Progress | None) -> EpochRecord:
         started = time.perf_counter()
@@ -199,7 +206,7 @@ class Trainer:
             for name, value in losses.items():
                 totals[name] = totals.get(name, 0.0) + value * len(positions)
             if progress is not None:
-                mean = totals["complete"] / max(seen, 1)
+                mean = next(iter(totals.values())) / max(seen, 1)
                 progress(step, len(whole), f"epoch {self._epoch}, loss {mean:.3f}")
         sums = self._processes.sum(list(totals.values()))
         return {name: total / len(rows) for name, total in zip(totals, sums, strict=True)}
@@ -228,7 +235,7 @@ class Trainer:
 
     def _save_checkpoint(self, random: dict[str, Tensor], improved: bool) -> None:
         best = self._run.checkpoint_path
-        tensors = {"random": random, "optimiser": optimiser_tensors(self._two_step.optimiser, self.model)}
+        tensors = {"random": random, "optimiser": optimiser_tensors(self._step.optimiser, self.model)}
         if not improved:
             tensors["weights"] = self.model.state_dict()
         self._checkpoints.save(
@@ -238,8 +245,8 @@ class Trainer:
                 "best_epoch": self._best_epoch,
                 "best_score": self._best_score if self._best_epoch else None,
                 "conditions": self._conditions(),
-                "optimiser": optimiser_numbers(self._two_step.optimiser),
-                "scaler": self._two_step.scaler.state_dict(),
+                "optimiser": optimiser_numbers(self._step.optimiser),
+                "scaler": self._step.scaler.state_dict(),
             },
             files=({"best": best} if self._best_epoch else {}) | ({"weights": best} if improved else {}),
         )

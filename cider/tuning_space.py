@@ -11,7 +11,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.trial import FrozenTrial
 
-from cider.recipe import Recipe
+from cider.recipe import ModelSettings, Recipe
 from mer_data.errors import RecipeError
 
 _DROPOUTS = ("attention", "embedding", "output")
@@ -26,9 +26,14 @@ def search_space(recipe: Recipe, fixed: Collection[str] = ()) -> dict[str, BaseD
         fixed: keys that keep the recipe's value.
 
     Raises:
-        RecipeError: no key is left.
+        RecipeError: no key is left, or the recipe is of another model than CIDer.
     """
-    heads = [heads for heads in (1, 2, 4, 8) if recipe.model.width % heads == 0]
+    model = recipe.model
+    if not isinstance(model, ModelSettings):
+        raise RecipeError(
+            "the paper's search space is of cider", found=f"model {model.name}", do="Compare runs by --set"
+        )
+    heads = [heads for heads in (1, 2, 4, 8) if model.width % heads == 0]
     space: dict[str, BaseDistribution] = {
         "model.layers": IntDistribution(1, 4),
         "model.heads": CategoricalDistribution(heads),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cider.evaluation.metrics import scores
 from cider.evaluation.predictor import FACTUAL, FoldPredictor
 from cider.experiment import Experiment
-from cider.model import CIDer
+from cider.maci import SentimentModel
 from cider.processes import Processes
 from mer_data.errors import RunError
 
@@ -19,7 +19,7 @@ from mer_data.errors import RunError
 class Validation:
     """Measures a model as the recipe's selection asks; every process predicts its share of the fold."""
 
-    def __init__(self, model: CIDer, experiment: Experiment, processes: Processes) -> None:
+    def __init__(self, model: SentimentModel, experiment: Experiment, processes: Processes) -> None:
         """Read this process's share of the fold."""
         recipe, rows = experiment.recipe, experiment.rows["valid"]
         self._experiment, self._processes = experiment, processes

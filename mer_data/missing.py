@@ -194,6 +194,11 @@ def smm(positions: Positions, keep: str) -> Removed:
     return _remove(positions, text, audio, vision)
 
 
+def nothing(positions: Positions) -> Removed:
+    """Complete data: every utterance keeps all it has."""
+    return smm(positions, "LAV")
+
+
 PATTERNS: dict[str, Pattern] = {
     "rmfm": rmfm,
     "rmfm_same": rmfm_same,

@@ -14,7 +14,8 @@ from cider.evaluation.conditions import ALIGNED_PATTERNS, Condition, condition_o
 from cider.evaluation.masks import Keys, removed, utterance_keys
 from cider.evaluation.shared_texts import InParallel, SharedTexts, reading
 from cider.experiment import Experiment
-from cider.model import CausalHead, CIDer, PlainHead, counterfactual_ids
+from cider.maci import SentimentModel
+from cider.model import CausalHead, PlainHead, counterfactual_ids
 from mer_data.batches import Batch, Collator, Item, UtteranceDataset
 from mer_data.errors import RunError
 from mer_data.missing import Positions, apply
@@ -39,7 +40,7 @@ class FoldPredictor:
 
     def __init__(
         self,
-        model: CIDer,
+        model: SentimentModel,
         experiment: Experiment,
         fold: str,
         *,
@@ -188,10 +189,5 @@ def _heads(head: CausalHead | PlainHead, evaluated: ClassStatistics | None) -> H
     if evaluated is None:
         return {TRAINING_MEANS: None}
     other = copy.deepcopy(head)
-    other.set_statistics(
-        priors=torch.from_numpy(evaluated.priors).float(),
-        text=torch.from_numpy(evaluated.means["text"]),
-        audio=torch.from_numpy(evaluated.means["audio"]),
-        vision=torch.from_numpy(evaluated.means["vision"]),
-    )
+    other.use(evaluated)
     return {TRAINING_MEANS: None, EVALUATED_MEANS: other}

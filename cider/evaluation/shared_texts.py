@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from cider.model import CIDer
+from cider.maci import SentimentModel, text_reader
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -104,14 +104,14 @@ class _Lookup(nn.Module):
 
 
 @contextmanager
-def reading(model: CIDer, texts: SharedTexts) -> Iterator[None]:
+def reading(model: SentimentModel, texts: SharedTexts) -> Iterator[None]:
     """Let ``model`` read the features of ``texts`` in place of encoding."""
-    encoder = model.text_encoder
-    model.text_encoder = _Lookup(texts)
+    reader, encoder = text_reader(model), model.text_encoder
+    reader.text_encoder = _Lookup(texts)
     try:
         yield
     finally:
-        model.text_encoder = encoder
+        reader.text_encoder = encoder
 
 
 class InParallel:

@@ -9,11 +9,13 @@ import json
 from typing import Any, Literal, cast
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from cider.expected_input import ExpectedInput
-from cider.experiment import Experiment, architecture_of
+from cider.experiment import Experiment
+from cider.maci import SentimentModel
 from cider.model import Architecture, CIDer, FeatureShapes
+from cider.models.build import BackboneChoice, build_model
 from cider.recipe import Debiasing
 from cider.run_folder import RunFolder
 from mer_data.batches import special_tokens
@@ -33,7 +35,8 @@ class ModelCard(BaseModel):
         format: of the file.
         version: of the format.
         task: name of the task.
-        architecture: of the model.
+        architecture: of CIDer; None for another model.
+        backbone: which other model; None for CIDer.
         shapes: feature widths and greatest lengths.
         text_encoder: name of the encoder.
         encoder_config: its Hugging Face configuration; its weights are in the run's checkpoint.
@@ -51,7 +54,8 @@ class ModelCard(BaseModel):
     format: Literal["cider/model"] = "cider/model"
     version: Literal[1] = 1
     task: TaskName
-    architecture: Architecture
+    architecture: Architecture | None = None
+    backbone: BackboneChoice | None = None
     shapes: FeatureShapes
     text_encoder: str
     encoder_config: dict[str, Any]
@@ -64,7 +68,7 @@ class ModelCard(BaseModel):
     frame_rate_hz: dict[str, float | None]
 
     @classmethod
-    def of(cls, experiment: Experiment, model: CIDer) -> ModelCard:
+    def of(cls, experiment: Experiment, model: SentimentModel) -> ModelCard:
         """The card of ``model``, which ``experiment`` built.
 
         Raises:
@@ -74,11 +78,13 @@ class ModelCard(BaseModel):
         encoder = cast(TextEncoder, model.text_encoder)
         config = json.loads(encoder.model.config.to_json_string(use_diff=False))
         config.pop("_name_or_path", None)  # a path on the machine of the training
+        choice = experiment.choice()
         kept = experiment.kept_token_ids().tolist() if settings.debiases_language else None
         return cls(
             task=experiment.task.name,
-            architecture=architecture_of(settings),
-            shapes=model.shapes,
+            architecture=choice if isinstance(choice, Architecture) else None,
+            backbone=choice if isinstance(choice, BackboneChoice) else None,
+            shapes=experiment.shapes(encoder.width),
             text_encoder=encoder.name,
             encoder_config=config,
             tokenizer=store.word_pieces.name,
@@ -90,6 +96,17 @@ class ModelCard(BaseModel):
             frame_rate_hz=store.attribute("frame_rate_hz"),
         )
 
+    @model_validator(mode="after")
+    def _is_of_one_model(self) -> ModelCard:
+        if (self.architecture is None) == (self.backbone is None):
+            raise ValueError("either an architecture of CIDer or a backbone is needed")
+        return self
+
+    @property
+    def choice(self) -> Architecture | BackboneChoice:
+        """Which model it is."""
+        return cast(Architecture | BackboneChoice, self.architecture or self.backbone)
+
     @property
     def alignment(self) -> str:
         """Alignment of the stores that the model reads."""
@@ -99,7 +116,7 @@ class ModelCard(BaseModel):
         """Feature columns of "audio" or "vision"."""
         return self.shapes.audio_width if modality == "audio" else self.shapes.vision_width
 
-    def build_model(self, pieces: WordPieces) -> CIDer:
+    def build_model(self, pieces: WordPieces) -> SentimentModel:
         """The model with weights that mean nothing: load the run's checkpoint into it.
 
         Raises:
@@ -117,10 +134,10 @@ class ModelCard(BaseModel):
                     f"cannot build text encoder {self.text_encoder!r} from model.json ({error})",
                     do="Update transformers, or train again",
                 ) from error
-            return CIDer(
+            return build_model(
+                self.choice,
                 TextEncoder(self.text_encoder, encoder),
                 shapes=self.shapes,
-                architecture=self.architecture,
                 num_classes=get_task(self.task).num_classes,
                 special=special_tokens(pieces),
             )
@@ -144,7 +161,7 @@ class ModelCard(BaseModel):
         ).check(store)
 
 
-def save_model_card(run: RunFolder, experiment: Experiment, model: CIDer) -> None:
+def save_model_card(run: RunFolder, experiment: Experiment, model: SentimentModel) -> None:
     """Write ``tokenizer.json``, then ``model.json``, into the run folder."""
     card = ModelCard.of(experiment, model)
     write_text(run.path / "tokenizer.json", experiment.store.word_pieces.to_json())
@@ -184,8 +201,8 @@ def load_model_card(run: RunFolder) -> tuple[ModelCard, WordPieces]:
     return card, pieces
 
 
-def _limits(store: FeatureStore, model: CIDer) -> dict[str, int]:
-    """The store's, or without word alignment the longest frames that the model has positions for."""
-    if not model.fuses_frames:
+def _limits(store: FeatureStore, model: SentimentModel) -> dict[str, int]:
+    """The store's; of a CIDer that fuses frames, the longest that it has positions for."""
+    if not (isinstance(model, CIDer) and model.fuses_frames):
         return store.limits
     return {name: min(limit, getattr(model.shapes, f"{name}_length")) for name, limit in store.limits.items()}

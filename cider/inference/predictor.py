@@ -18,7 +18,8 @@ from cider.inference.card import ModelCard, load_model_card
 from cider.inference.items import text_item
 from cider.inference.predictions import Predictions
 from cider.inference.tau import Progress, Tau, given_tau, tau_of_run
-from cider.model import CIDer, counterfactual_ids
+from cider.maci import SentimentModel
+from cider.model import counterfactual_ids
 from cider.run_folder import RunFolder, open_run
 from mer_data.batches import Batch, Collator, Item, UtteranceDataset, special_tokens
 from mer_data.errors import MerDataError, RunError, StoreError
@@ -45,7 +46,7 @@ class SentimentPredictor:
 
     def __init__(
         self,
-        model: CIDer,
+        model: SentimentModel,
         card: ModelCard,
         pieces: WordPieces,
         tau: Tau,

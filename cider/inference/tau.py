@@ -15,7 +15,7 @@ from cider.evaluation.protocols import score_sweep
 from cider.evaluation.shared_texts import SharedTexts
 from cider.evaluation.sweep import load_sweep
 from cider.experiment import Experiment
-from cider.model import CIDer
+from cider.maci import SentimentModel
 from cider.recipe import EvaluationSettings, load_recipe
 from cider.run_folder import RunFolder, open_run
 from mer_data.errors import MerDataError, RunError
@@ -49,7 +49,7 @@ def given_tau(value: float) -> Tau:
 
 def tau_of_run(
     run: RunFolder,
-    model: CIDer,
+    model: SentimentModel,
     kept_token_ids: tuple[int, ...],
     *,
     device: torch.device | str,
@@ -101,7 +101,7 @@ def _chosen_by(predictions: SweepPredictions, settings: EvaluationSettings) -> f
 
 
 def _validation(
-    model: CIDer,
+    model: SentimentModel,
     experiment: Experiment,
     plan: SweepPlan,
     kept_token_ids: tuple[int, ...],

@@ -5,12 +5,15 @@ Letters: B batch, C classes (c predicted, i conditioned on), D = joint width, w 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 
 from mer_data.errors import StatisticsError
+
+if TYPE_CHECKING:
+    from mer_data.statistics.class_statistics import ClassStatistics
 
 Intervention = Literal["training", "test"]
 _STATISTICS = ("priors", "class_text", "class_audio", "class_vision")
@@ -94,6 +97,15 @@ class CausalHead(nn.Module):
         for name, values in given.items():
             getattr(self, name).copy_(values)
         self._has_statistics = True
+
+    def use(self, statistics: ClassStatistics) -> None:
+        """``set_statistics`` with those of a file."""
+        self.set_statistics(
+            priors=torch.from_numpy(statistics.priors).float(),
+            text=torch.from_numpy(statistics.means["text"]),
+            audio=torch.from_numpy(statistics.means["audio"]),
+            vision=torch.from_numpy(statistics.means["vision"]),
+        )
 
     def forward(self, h_m: Tensor, *, intervention: Intervention) -> Tensor:
         """Log P(Y|do(L)).

@@ -27,6 +27,7 @@ from mer_data.errors import MerDataError
 
 if TYPE_CHECKING:
     from cider.inference import SentimentPredictor
+    from cider.maci import SentimentModel
 
 
 @dataclass(frozen=True)
@@ -222,18 +223,18 @@ class CIDer(nn.Module):
             )
 
 
-def count_parameters(model: CIDer, *, include_text_encoder: bool) -> int:
+def count_parameters(model: SentimentModel, *, include_text_encoder: bool) -> int:
     """Number of parameters; the paper's Table VI leaves the text encoder out."""
     total = _count(model)
     return total if include_text_encoder else total - _count(model.text_encoder)
 
 
-def causal_parameter_count(model: CIDer) -> int:
+def causal_parameter_count(model: SentimentModel) -> int:
     """Number of parameters label debiasing adds (MACI in paper Table VI); 0 when it is off."""
     return _count(model.head) if isinstance(model.head, CausalHead) else 0
 
 
-def parameter_groups(model: CIDer) -> dict[str, list[nn.Parameter]]:
+def parameter_groups(model: SentimentModel) -> dict[str, list[nn.Parameter]]:
     """Every parameter once, by how it is optimised (method section 4).
 
     Returns:

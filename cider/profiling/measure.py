@@ -18,7 +18,7 @@ import torch
 from cider.experiment import Experiment
 from cider.model import causal_parameter_count, count_parameters
 from cider.profiling.machine import device_name, memory_now, peak_memory
-from cider.profiling.parts import LOADING, OPTIMISER, OTHER, PARTS, PartTimer, Span, timed_parts
+from cider.profiling.parts import LOADING, OPTIMISER, OTHER, PartTimer, Span, parts_of, timed_parts
 from cider.profiling.result import Memory, Parameters, Profile, Seconds
 from cider.recipe import Recipe
 from cider.run_folder import RunFolder
@@ -70,11 +70,12 @@ def measure(recipe: Recipe, steps: int) -> Profile:
     shares = stopwatch.shares()
     step = plain / stopwatch.num_steps
     faster = plain / timed
-    complete, incomplete = (faster * view for view in stopwatch.views())
+    *complete, incomplete = (faster * view for view in stopwatch.views())
     every = count_parameters(trainer.model, include_text_encoder=True)
     without = count_parameters(trainer.model, include_text_encoder=False)
     return Profile(
         recipe=recipe.name,
+        model=recipe.model.name,
         text_encoder=recipe.model.text_encoder,
         batch_size=batch_size,
         precision=trainer.precision,
@@ -87,7 +88,7 @@ def measure(recipe: Recipe, steps: int) -> Profile:
         seconds=Seconds(
             step=step,
             timed_step=timed / stopwatch.num_steps,
-            complete_view=complete,
+            complete_view=complete[0] if complete else None,
             incomplete_view=incomplete,
             optimiser=shares[OPTIMISER] * step,
             validation=stopwatch.validation,
@@ -139,7 +140,7 @@ class _Stopwatch:
         self._trainer = trainer
         self._timer = PartTimer(self.device)
         self._timing = ExitStack()
-        self._views: list[tuple[float, float]] = []
+        self._views: list[list[float]] = []
         self._seen = 0
         self._started = time.perf_counter()
 
@@ -168,18 +169,18 @@ class _Stopwatch:
 
     def shares(self) -> dict[str, float]:
         """Share of the second epoch's steps of every part."""
-        seconds = {part: self._timer.seconds.get(part, 0.0) for part in PARTS}
+        seconds = {part: self._timer.seconds.get(part, 0.0) for part in parts_of(self._trainer.model)}
         seconds[OTHER] = self.timed - sum(seconds.values())
         return {part: value / self.timed for part, value in seconds.items()}
 
-    def views(self) -> tuple[float, float]:
-        """Mean seconds per step of the complete and of the incomplete view, in the second epoch."""
-        complete, incomplete = np.mean(self._views, axis=0)
-        return float(complete), float(incomplete)
+    def views(self) -> list[float]:
+        """Mean seconds per step of what comes before each of its optimiser steps, in the second epoch."""
+        means: list[float] = np.mean(self._views, axis=0).tolist()
+        return means
 
 
-def _split(spans: list[Span]) -> tuple[float, float]:
-    """Seconds of a step's two views: up to its first optimiser step, and from there to its second."""
-    loaded = next(span.end for span in spans if span.part == LOADING)
-    first, second = [span for span in spans if span.part == OPTIMISER]
-    return first.start - loaded, second.start - first.end
+def _split(spans: list[Span]) -> list[float]:
+    """Seconds of a step's views: up to its first optimiser step, and from there to the next."""
+    updates = [span for span in spans if span.part == OPTIMISER]
+    begins = [next(span.end for span in spans if span.part == LOADING), *(span.end for span in updates)]
+    return [span.start - begin for begin, span in zip(begins, updates, strict=False)]

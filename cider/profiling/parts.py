@@ -19,17 +19,18 @@ import torch
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
-from cider import objectives, training, two_step
-from cider.model import CIDer
+from cider import objectives, one_step, training, training_step, two_step
+from cider.maci import BackboneModel, SentimentModel
 from mer_data import missing
 from mer_data.batches import Batch, load_batches
 
 LOADING, MISSING, LOSSES = "data loading", "missing patterns", "losses"
 BACKWARD, ENCODER_BACKWARD = "backward", "backward of the encoder"
 OPTIMISER, OTHER = "optimiser", "other"
+BACKBONE, TEXT_ENCODER, HEAD = "backbone", "text encoder", "head"
 #: Parts of the model, and the attributes of `CIDer` that they are.
 MODEL_PARTS: dict[str, tuple[str, ...]] = {
-    "text encoder": ("text_encoder",),
+    TEXT_ENCODER: ("text_encoder",),
     "projections": ("projections",),
     "word alignment": ("alignments",),
     "recurrences": ("recurrences",),
@@ -37,7 +38,12 @@ MODEL_PARTS: dict[str, tuple[str, ...]] = {
     "pooling and head": ("poolings", "joint_head", "head"),
     "reconstruction": ("reconstruction_heads",),
 }
-PARTS = (LOADING, MISSING, *MODEL_PARTS, LOSSES, BACKWARD, ENCODER_BACKWARD, OPTIMISER, OTHER)
+
+
+def parts_of(model: SentimentModel) -> tuple[str, ...]:
+    """Names of the parts of a training step with ``model``, in order."""
+    own = (TEXT_ENCODER, BACKBONE, HEAD) if isinstance(model, BackboneModel) else tuple(MODEL_PARTS)
+    return (LOADING, MISSING, *own, LOSSES, BACKWARD, ENCODER_BACKWARD, OPTIMISER, OTHER)
 
 
 @dataclass(frozen=True)
@@ -111,15 +117,15 @@ class PartTimer:
 
 
 @contextmanager
-def timed_parts(model: CIDer, timer: PartTimer) -> Iterator[None]:
+def timed_parts(model: SentimentModel, timer: PartTimer) -> Iterator[None]:
     """Time every part of the steps that a `Trainer` takes with ``model``."""
     with ExitStack() as stack:
-        for part, attributes in MODEL_PARTS.items():
-            for module in _modules(model, attributes):
-                before = module.register_forward_pre_hook(partial(_enter, timer, part))
-                after = module.register_forward_hook(partial(_leave, timer))
-                stack.callback(before.remove)
-                stack.callback(after.remove)
+        for module, enter, leave in _hooks(model, timer):
+            stack.callback(module.register_forward_pre_hook(enter).remove)
+            stack.callback(module.register_forward_hook(leave).remove)
+        if isinstance(model, BackboneModel):
+            encode = timer.wrap(BACKBONE, model.backbone.encode)
+            stack.enter_context(_replaced(model.backbone, "encode", encode))
         encoded = model.text_encoder.register_forward_hook(partial(_watch_gradient, timer))
         stack.callback(encoded.remove)
         step_begins = register_optimizer_step_pre_hook(partial(_enter, timer, OPTIMISER))
@@ -132,18 +138,32 @@ def timed_parts(model: CIDer, timer: PartTimer) -> Iterator[None]:
         yield
 
 
-def _modules(model: CIDer, attributes: tuple[str, ...]) -> list[nn.Module]:
-    """The modules that are called: those in a list, for the list is not."""
-    found = [getattr(model, name) for name in attributes]
-    return [part for module in found for part in (module if isinstance(module, nn.ModuleList) else [module])]
+Hook = Callable[..., None]
+
+
+def _hooks(model: SentimentModel, timer: PartTimer) -> Iterator[tuple[nn.Module, Hook, Hook]]:
+    """Modules with what happens when they are entered and left."""
+    left = partial(_leave, timer)
+    if isinstance(model, BackboneModel):
+        # It is called inside of ``encode``: there it interrupts the backbone.
+        yield model.text_encoder, partial(_turn, timer, TEXT_ENCODER), partial(_turn, timer, BACKBONE)
+        yield model.head, partial(_enter, timer, HEAD), left
+        return
+    for part, attributes in MODEL_PARTS.items():
+        for module in (getattr(model, name) for name in attributes):
+            # Of a list of modules its members are called, for the list is not.
+            for one in module if isinstance(module, nn.ModuleList) else [module]:
+                yield one, partial(_enter, timer, part), left
 
 
 def _functions() -> Iterator[tuple[Any, str, str]]:
     """Where a training step looks a function up, its name there, and its part."""
     for name in _own_functions(objectives, objectives):
         yield objectives, name, LOSSES
-    for name in _own_functions(two_step, missing):
-        yield two_step, name, MISSING
+    for step in (training_step, two_step, one_step):
+        for name in _own_functions(step, missing):
+            yield step, name, MISSING
+    yield BackboneModel, "auxiliary_loss", LOSSES
     yield torch.Tensor, "backward", BACKWARD
 
 
@@ -170,6 +190,10 @@ def _timed_loader(timer: PartTimer) -> Callable[..., Iterator[Batch]]:
 
 def _enter(timer: PartTimer, part: str, *_: Any) -> None:
     timer.start(part)
+
+
+def _turn(timer: PartTimer, part: str, *_: Any) -> None:
+    timer.turn_into(part)
 
 
 def _leave(timer: PartTimer, *_: Any) -> None:

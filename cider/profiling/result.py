@@ -16,6 +16,15 @@ class PaperRow:
     seconds_per_epoch: float = 10.4
     machine: str = "CMU-MOSI, BERT base, NVIDIA Quadro RTX 8000"
 
+    def cells(self) -> dict[str, str]:
+        """Its values by the line they stand in."""
+        return {
+            "Parameters without encoder": _number(self.parameters_without_encoder),
+            "  of them MACI": _number(self.parameters_of_maci),
+            "GPU memory, peak": f"{self.device_memory_gib} GiB",
+            "Seconds per epoch": str(self.seconds_per_epoch),
+        }
+
 
 PAPER = PaperRow()
 
@@ -58,16 +67,17 @@ class Seconds:
         step: a step with its data loading, nothing else timed.
         timed_step: a step with every part timed; another batch, on a machine that may have been busier.
         complete_view: its part before the first optimiser step, without data loading. This and the two below
-            are shares of ``timed_step``, in seconds of ``step``.
-        incomplete_view: its part between the two optimiser steps.
-        optimiser: both optimiser steps.
+            are shares of ``timed_step``, in seconds of ``step``. None where a step has no such view: that is
+            CIDer's own.
+        incomplete_view: its part before the last optimiser step.
+        optimiser: all optimiser steps.
         validation: of the whole validation fold, as an epoch does it.
         epoch: steps per epoch times ``step``, plus validation: an extrapolation.
     """
 
     step: float
     timed_step: float
-    complete_view: float
+    complete_view: float | None
     incomplete_view: float
     optimiser: float
     validation: float
@@ -80,6 +90,7 @@ class Profile:
 
     Attributes:
         recipe: its name.
+        model: name of its model.
         text_encoder: its text encoder.
         batch_size: utterances per batch.
         precision: "no" is float32.
@@ -94,6 +105,7 @@ class Profile:
     """
 
     recipe: str
+    model: str
     text_encoder: str
     batch_size: int
     precision: str
@@ -106,36 +118,44 @@ class Profile:
     seconds: Seconds
     shares: dict[str, float]
 
+    @property
+    def paper(self) -> PaperRow | None:
+        """The published row of CIDer; None for others, whose rows are in recipes/tables."""
+        return PAPER if self.model == "cider" else None
+
     def to_json(self) -> dict[str, Any]:
         """Plain values, with the paper's row beside."""
-        return {**asdict(self), "paper_table_vi": asdict(PAPER)}
+        return {**asdict(self), "paper_table_vi": None if self.paper is None else asdict(self.paper)}
 
     def lines(self) -> list[str]:
         """Tables for a person."""
-        parameters, memory, seconds = self.parameters, self.memory, self.seconds
+        parameters, memory, seconds, paper = self.parameters, self.memory, self.seconds, self.paper
         precision = "float32" if self.precision == "no" else self.precision
-        rows = [
-            ("", "here", "paper"),
-            ("Parameters without encoder", _number(parameters.without_encoder),
-             _number(PAPER.parameters_without_encoder)),
-            ("  of them MACI", _number(parameters.maci), _number(PAPER.parameters_of_maci)),
-            ("Parameters of the encoder", _number(parameters.encoder), "-"),
-            ("GPU memory, peak", _gib(memory.device_peak), f"{PAPER.device_memory_gib} GiB"),
-            ("Main memory, peak", _gib(memory.host_peak), "-"),
-            ("  before the first step", _gib(memory.host_before), "-"),
-            ("Seconds per epoch", f"{seconds.epoch:.4g}", str(PAPER.seconds_per_epoch)),
-            ("  of them validation", f"{seconds.validation:.4g}", "-"),
-            ("Seconds per step", f"{seconds.step:.4g}", "-"),
-            ("  complete view", f"{seconds.complete_view:.4g}", "-"),
-            ("  incomplete view", f"{seconds.incomplete_view:.4g}", "-"),
-            ("  optimiser", f"{seconds.optimiser:.4g}", "-"),
-        ]  # fmt: skip
+        rows = {
+            "Parameters without encoder": _number(parameters.without_encoder),
+            "  of them MACI": _number(parameters.maci),
+            "Parameters of the encoder": _number(parameters.encoder),
+            "GPU memory, peak": _gib(memory.device_peak),
+            "Main memory, peak": _gib(memory.host_peak),
+            "  before the first step": _gib(memory.host_before),
+            "Seconds per epoch": f"{seconds.epoch:.4g}",
+            "  of them validation": f"{seconds.validation:.4g}",
+            "Seconds per step": f"{seconds.step:.4g}",
+            "  complete view": "" if seconds.complete_view is None else f"{seconds.complete_view:.4g}",
+            "  incomplete view": f"{seconds.incomplete_view:.4g}",
+            "  optimiser": f"{seconds.optimiser:.4g}",
+        }
+        beside = {} if paper is None else paper.cells()
+        heading = ("", "here", "paper" if paper else "")
+        published = f" Paper (Table VI, as published): {paper.machine}." if paper else ""
+        empty = "-" if beside else ""
         return [
             f"{self.recipe}: text encoder {self.text_encoder}, batches of {self.batch_size}, {precision}.",
-            f"Here: {self.device}, {self.threads} torch threads. Paper (Table VI, as published):"
-            f" {PAPER.machine}.",
+            f"Here: {self.device}, {self.threads} torch threads.{published}",
             "",
-            *_columns(rows),
+            *_columns(
+                [heading, *((name, here, beside.get(name, empty)) for name, here in rows.items() if here)]
+            ),
             "",
             "Share of the time of a step",
             *_columns([(name, f"{share:.1%}", "") for name, share in self.shares.items()]),

@@ -48,7 +48,7 @@ def make_plain(trainer, monkeypatch):
 
     trainer.model.text_encoder.forward = encode
     monkeypatch.setattr(objectives, "tri_divergence", plain_divergence)
-    for group in trainer._two_step.optimiser.param_groups:
+    for group in trainer._step.optimiser.param_groups:
         group.update(fused=False, foreach=False)
 
 

@@ -162,7 +162,7 @@ def test_heads_that_do_not_divide_the_width_are_refused(home, make_recipe):
 
 def test_statistics_are_those_of_the_store_split_task_and_encoder(home, make_recipe):
     experiment = Experiment.open(make_recipe())
-    statistics = experiment.class_statistics(experiment.build_model())
+    statistics = experiment.class_statistics(experiment.build_model().text_encoder)
     labels = experiment.store.utterances["label"].iloc[experiment.rows["train"]]
     assert statistics.counts.tolist() == [(labels < 0).sum(), (labels == 0).sum(), (labels > 0).sum()]
     assert {name: mean.shape for name, mean in statistics.means.items()} == {
@@ -178,7 +178,7 @@ def test_missing_statistics_and_vocabulary_name_their_commands(home, make_recipe
         StatisticsError,
         match=r"no class statistics in .*standard.seven.tiny.h5.*`mer-data statistics --dataset sample",
     ):
-        experiment.class_statistics(experiment.build_model())
+        experiment.class_statistics(experiment.build_model().text_encoder)
     with pytest.raises(
         StatisticsError, match=r"no counterfactual vocabulary .*`mer-data counterfactual-vocab --dataset"
     ):
@@ -201,7 +201,7 @@ def test_statistics_of_another_split_are_refused(own_home, make_recipe):
     with pytest.raises(
         StatisticsError, match=r"computed from another split .*`mer-data statistics --force`"
     ) as info:
-        experiment.class_statistics(experiment.build_model())
+        experiment.class_statistics(experiment.build_model().text_encoder)
     assert "\n" not in str(info.value)
     with pytest.raises(
         StatisticsError, match=r"from another split .*`mer-data counterfactual-vocab --force`"
@@ -217,7 +217,7 @@ def test_statistics_of_another_store_are_refused_but_its_vocabulary_is_the_same(
     ):
         shutil.copy(other, own)
     with pytest.raises(StatisticsError, match="computed from another store content"):
-        experiment.class_statistics(experiment.build_model())
+        experiment.class_statistics(experiment.build_model().text_encoder)
     assert experiment.kept_token_ids().tolist() == before
 
 
@@ -227,4 +227,4 @@ def test_statistics_of_other_encoder_weights_are_refused(home, make_recipe):
     with torch.no_grad():
         next(model.text_encoder.parameters()).add_(1)
     with pytest.raises(MerDataError, match="computed from another text encoder weights"):
-        experiment.class_statistics(model)
+        experiment.class_statistics(model.text_encoder)

@@ -1,0 +1,71 @@
+"""Models by their description: CIDer by its architecture, a registered backbone by its name and settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from pydantic import ValidationError
+from torch import nn
+
+from cider.maci import BackboneModel, SentimentModel
+from cider.model import Architecture, CIDer, FeatureShapes
+from cider.models.registry import find_model
+from mer_data.batches import SpecialTokens
+from mer_data.errors import RecipeError
+
+
+@dataclass(frozen=True)
+class BackboneChoice:
+    """A registered backbone and its head.
+
+    Attributes:
+        name: of `cider.models.registry`.
+        settings: its hyperparameters.
+        label_debiasing: predict through the causal head; a plain linear classifier otherwise.
+    """
+
+    name: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    label_debiasing: bool = True
+
+
+def build_model(
+    choice: Architecture | BackboneChoice,
+    text_encoder: nn.Module,
+    *,
+    shapes: FeatureShapes,
+    num_classes: int,
+    special: SpecialTokens,
+) -> SentimentModel:
+    """A model with fresh weights from torch's global generator; no statistics yet.
+
+    Args:
+        choice: which.
+        text_encoder: called with input_ids (B, T_l) and text_mask (B, T_l), gives (B, T_l, d_l).
+        shapes: of the features.
+        num_classes: C.
+        special: word piece ids with a role.
+
+    Raises:
+        MerDataError: a setting is impossible, or the model is no backbone.
+    """
+    if isinstance(choice, Architecture):
+        return CIDer(
+            text_encoder, shapes=shapes, architecture=choice, num_classes=num_classes, special=special
+        )
+    factory = find_model(choice.name)
+    try:
+        settings = factory.Settings.model_validate(choice.settings)
+    except ValidationError as error:
+        raise RecipeError(f"wrong settings of model {choice.name!r} ({error.errors()[0]['msg']})") from error
+    backbone = factory(
+        text_encoder=text_encoder, shapes=shapes, num_classes=num_classes, special=special, settings=settings
+    )
+    widths = (shapes.text_width, shapes.audio_width, shapes.vision_width)
+    model = BackboneModel(
+        cast(nn.Module, backbone), num_classes, class_widths=widths if choice.label_debiasing else None
+    )
+    if model.text_encoder is not text_encoder:
+        raise RecipeError(f"model {choice.name!r} keeps another text encoder than it was given")
+    return model
