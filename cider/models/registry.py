@@ -70,7 +70,7 @@ def find_model(name: str) -> BackboneFactory:
         )
     try:
         found: BackboneFactory = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError, TypeError) as error:  # empty and relative names, too
         raise RecipeError(f"cannot import model {name!r} ({error})") from error
     settings = getattr(found, "Settings", None)
     if not (isinstance(settings, type) and issubclass(settings, BackboneSettings)):
