@@ -5,7 +5,10 @@ Does not import torch: a model's module is imported when a recipe names the mode
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Protocol
 
 from cider.models.settings import BackboneSettings
@@ -57,7 +60,7 @@ class BackboneFactory(Protocol):
 
 
 def find_model(name: str) -> BackboneFactory:
-    """The model called ``name``, or at "module:class" on Python's path.
+    """The model called ``name``, or at "module:class" in the current folder or on Python's path.
 
     Raises:
         RecipeError: there is none (the known ones are listed), or it is no model.
@@ -69,7 +72,7 @@ def find_model(name: str) -> BackboneFactory:
             f"no model {name!r}", expected=f"cider, {', '.join(sorted(MODELS))} or module:class of your own"
         )
     try:
-        found: BackboneFactory = getattr(import_module(module), attribute)
+        found: BackboneFactory = getattr(_imported(module), attribute)
     except (ImportError, AttributeError, ValueError, TypeError) as error:  # empty and relative names, too
         raise RecipeError(f"cannot import model {name!r} ({error})") from error
     settings = getattr(found, "Settings", None)
@@ -79,3 +82,13 @@ def find_model(name: str) -> BackboneFactory:
             expected="a class attribute Settings, a subclass of cider.models.settings.BackboneSettings",
         )
     return found
+
+
+def _imported(name: str) -> ModuleType:
+    """A module, also of the current folder, which an installed command line does not look into."""
+    before, here = sys.path, str(Path.cwd())
+    sys.path = [*before, here]
+    try:
+        return import_module(name)
+    finally:
+        sys.path = before

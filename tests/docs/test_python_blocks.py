@@ -1,11 +1,21 @@
 """Python on the pages: all of it compiles, and what needs nothing from outside is run."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from pages import PAGES, blocks
+from walking import write_own_model
 
+from cider.evaluation.run import evaluate_run
+from cider.experiment import Experiment
+from cider.maci import causal_head_size
+from cider.model import count_parameters
+from cider.models.registry import MODELS
+from cider.recipe import find_recipe, load_recipe
+from cider.run_folder import RunFolder
+from cider.training_runs import train_run
 from mer_data.splits import SplitManifest
 
 
@@ -15,10 +25,10 @@ def test_python_of_a_page_compiles(page):
         compile(code, f"{page}, block {number}", "exec")
 
 
-def test_own_model_trains_and_is_measured(folder, capsys):
-    (code,) = blocks("own-model.md", "python")
+def test_own_loop_trains_and_is_measured(folder, capsys):
+    (code,) = blocks("own-loop.md", "python")
     here = {"__name__": "__main__"}
-    exec(compile(code, "own_model.py", "exec"), here)
+    exec(compile(code, "own_loop.py", "exec"), here)
     printed = capsys.readouterr().out
     told = [float(value) for value in re.findall(r"Acc2 (\d+\.\d)", printed)]
     assert len(told) == 11
@@ -30,6 +40,39 @@ def test_own_model_trains_and_is_measured(folder, capsys):
     shares = [100 * np.mean(side) for side in (labels[labels != 0] > 0, labels[labels != 0] < 0)]
     assert told[0] > max(shares) + 10
     assert told[-1] == pytest.approx(shares[0], abs=0.06) or told[-1] == pytest.approx(shares[1], abs=0.06)
+
+
+def test_a_new_model_is_one_file_and_one_line(folder, monkeypatch, capsys):
+    """The file of own-model.md and a line in the registry: trained, evaluated and counted as any other."""
+    write_own_model()
+    source = Path("own_model.py").read_text(encoding="utf-8")
+    assert len([line for line in source.splitlines() if line.strip()]) <= 30
+    monkeypatch.setitem(MODELS, "own", "own_model:OwnModel")
+    sizes = []
+    for maci in ("none", "both"):
+        group = f"model={{name: own, text_encoder: tiny, maci: {maci}, settings: {{width: 16}}}}"
+        more = ("data.split=ood_binary_seed0", "training.max_epochs=12", f"name=own-{maci}")
+        recipe = load_recipe(find_recipe("sample"), (group, *more))
+        train_run(recipe, Path(f"own-{maci}"), force=False)
+        evaluate_run(Path(f"own-{maci}"))
+        model = Experiment.open(recipe).build_model()
+        assert type(model.backbone).__name__ == "OwnModel"
+        sizes.append(count_parameters(model, include_text_encoder=False))
+    widths = tuple(model.head.encoders[number][0].in_features for number in range(3))
+    assert sizes[1] - sizes[0] == causal_head_size(16, 3, widths) - 3 * 17
+    # Complete data and texts that tell their label: it learns.
+    best = max(epoch["valid"]["acc3"] for epoch in RunFolder(Path("own-both")).read_log())
+    assert best > 0.7
+
+
+def test_maci_in_a_loop_of_ones_own(folder, capsys):
+    code = blocks("own-model.md", "python")[1]
+    here = {"__name__": "__main__"}
+    exec(compile(code, "with_maci.py", "exec"), here)
+    factual, counterfactual = here["factual"], here["counterfactual"]
+    assert factual.shape == counterfactual.shape == (len(here["batch"]), 3)
+    assert np.allclose(here["scores"].sum(1), factual.sum(1).numpy() - here["tau"])
+    assert f"{len(here['batch'])} utterances" in capsys.readouterr().out
 
 
 def test_predictions_from_python_work_as_told(folder):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 from click.testing import CliRunner, Result
-from pages import PROGRAMS, shell_commands
+from pages import PROGRAMS, blocks, shell_commands
 
 ONLY_PARSED: dict[str, str] = {
     "mer-data download": "asks the servers of others; only --dry-run is run",
@@ -109,8 +109,14 @@ def lay_out_files() -> None:
         words = ["export", "--format", "mmsa", "--split", split, "--out", name]
         result = CliRunner().invoke(PROGRAMS["mer-data"], words)
         assert result.exit_code == 0, result.output
+    write_own_model()
     shutil.copytree(Path.home() / "sample", "pom_files")
     shutil.copytree("data/sample/splits", "published")
+
+
+def write_own_model() -> None:
+    """The file that a reader of own-model.md writes."""
+    Path("own_model.py").write_text(blocks("own-model.md", "python")[0], encoding="utf-8")
 
 
 def _fill_home() -> None:
