@@ -2,7 +2,15 @@ import dataclasses
 
 import pytest
 import torch
-from torch import nn
+from utterance_builders import (
+    SPECIAL,
+    UNALIGNED,
+    UNALIGNED_LENGTHS,
+    TinyEncoder,
+    assert_close,
+    collate,
+    make_utterances,
+)
 
 from cider import objectives
 from cider.model import (
@@ -15,38 +23,13 @@ from cider.model import (
     count_parameters,
     parameter_groups,
 )
-from mer_data.batches import Batch, SpecialTokens
 from mer_data.errors import MerDataError, StatisticsError
 from mer_data.missing import Positions, apply, rmfm
 
-SPECIAL = SpecialTokens(pad=0, unk=1, cls=2, sep=3, mask=4)
-UNALIGNED = FeatureShapes(
-    text_width=6,
-    audio_width=2,
-    vision_width=3,
-    text_length=9,
-    audio_length=14,
-    vision_length=11,
-    aligned=False,
-)
 ALIGNED = dataclasses.replace(UNALIGNED, audio_length=9, vision_length=9, aligned=True)
 SMALL = Architecture(width=8, layers=2, heads=2)
 QUIET = dataclasses.replace(SMALL, relu_dropout=0.0, residual_dropout=0.0)
-#: Word pieces, audio frames and vision frames; the last utterance has no frames at all.
-UNALIGNED_LENGTHS = [(7, 12, 5), (2, 3, 1), (5, 0, 9), (8, 6, 0), (3, 0, 0)]
 ALIGNED_LENGTHS = [(7, 7, 7), (2, 2, 2), (5, 0, 5), (8, 8, 0), (3, 0, 0)]
-
-
-class TinyEncoder(nn.Module):
-    """Stands in for BERT; its output at padding is far from zero."""
-
-    def __init__(self, width=6):
-        super().__init__()
-        self.embedding = nn.Embedding(20, width)
-        self.norm = nn.LayerNorm(width)
-
-    def forward(self, input_ids, text_mask):
-        return self.norm(self.embedding(input_ids))
 
 
 def make_model(shapes, architecture=SMALL, num_classes=3):
@@ -68,35 +51,6 @@ def make_model(shapes, architecture=SMALL, num_classes=3):
     return model.eval()
 
 
-def make_utterances(lengths, seed=1):
-    random = torch.Generator().manual_seed(seed)
-    rows = []
-    for pieces, audio, vision in lengths:
-        words = torch.randint(5, 20, (pieces - 2,), generator=random).tolist()
-        rows.append(
-            (
-                torch.tensor([SPECIAL.cls, *words, SPECIAL.sep]),
-                torch.randn(audio, 2, generator=random),
-                torch.randn(vision, 3, generator=random),
-            )
-        )
-    return rows
-
-
-def collate(rows, *, extra=(0, 0, 0), junk=0.0):
-    """A batch padded to its longest row and ``extra`` steps more; frames hold ``junk`` at padding."""
-    columns = []
-    for column, more in zip(zip(*rows, strict=True), extra, strict=True):
-        longest = max(len(x) for x in column) + more
-        mask = torch.arange(longest) < torch.tensor([len(x) for x in column]).unsqueeze(1)
-        fill = SPECIAL.pad if column[0].dtype == torch.int64 else junk
-        padded = torch.full((len(column), longest, *column[0].shape[1:]), fill, dtype=column[0].dtype)
-        for row, x in zip(padded, column, strict=True):
-            row[: len(x)] = x
-        columns += [padded, mask]
-    return Batch(*columns, label=torch.zeros(len(rows)), index=torch.arange(len(rows)))
-
-
 CASES = pytest.mark.parametrize(
     ("shapes", "lengths"),
     [(UNALIGNED, UNALIGNED_LENGTHS), (ALIGNED, ALIGNED_LENGTHS)],
@@ -107,10 +61,6 @@ CASES = pytest.mark.parametrize(
 def predict(model, batch):
     with torch.no_grad():
         return model(batch).log_probabilities
-
-
-def assert_close(actual, expected):
-    torch.testing.assert_close(actual, expected, rtol=0, atol=1e-5)
 
 
 # --- a function of the utterance alone ---
