@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 MODELS: dict[str, str] = {
     "text_only": "cider.models.text_only:TextOnly",
     "early_fusion": "cider.models.early_fusion:EarlyFusion",
+    "dlf": "cider.models.dlf:DLF",
+    "mplmm": "cider.models.mplmm:MPLMM",
 }
 
 
