@@ -1,6 +1,7 @@
 """A real HTTP server on loopback that can be told to misbehave, request by request."""
 
 import re
+import socket
 import threading
 import time
 from collections import defaultdict
@@ -154,6 +155,13 @@ def claiming(length):
 def redirecting(to):
     """Sends elsewhere."""
     return answering(302, b"", Location=to)
+
+
+def nobody():
+    """Address of a server that is not there."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{free.getsockname()[1]}"
 
 
 @contextmanager

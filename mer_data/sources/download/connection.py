@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from http.client import HTTPException
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
-from urllib3.exceptions import HTTPError, ReadTimeoutError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
 
 import mer_data
 from mer_data.sources.content import is_html
@@ -47,21 +48,43 @@ def network_faults() -> Iterator[None]:
     except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
         raise AttemptError("redirected to something that is no web address", lasting=True) from error
     except (requests.Timeout, ReadTimeoutError, TimeoutError) as error:
-        raise AttemptError("no answer in time", lasting=False) from error
+        raise AttemptError("no answer in time", lasting=False, unreached=_unreached(error)) from error
     except (requests.RequestException, HTTPError, HTTPException, ConnectionError) as error:
-        raise AttemptError(_cause(error), lasting=False) from error
+        raise AttemptError(_cause(error), lasting=False, unreached=_unreached(error)) from error
 
 
-def probe_size(session: requests.Session, address: str, settings: DownloadSettings) -> int | None:
-    """Size that a server states for a file, None where it does not answer or does not say."""
+def server_of(address: str) -> str:
+    """Host and port of an address."""
+    return urlsplit(address).netloc
+
+
+def ask(
+    session: requests.Session, address: str, settings: DownloadSettings, *, follow: bool = True
+) -> requests.Response:
+    """The headers that a server gives for an address.
+
+    Raises:
+        AttemptError: no answer.
+    """
+    timeout = (settings.connect_timeout_s, settings.read_timeout_s)
+    with network_faults():
+        return session.head(address, allow_redirects=follow, timeout=timeout)
+
+
+def probe_size(
+    session: requests.Session, address: str, settings: DownloadSettings, unreached: set[str]
+) -> int | None:
+    """Size that a server states for a file, None where it does not answer or does not say.
+
+    Servers in ``unreached`` are not asked; one that takes no connection is added.
+    """
+    if server_of(address) in unreached:
+        return None
     try:
-        with network_faults():
-            answer = session.head(
-                address,
-                allow_redirects=True,
-                timeout=(settings.connect_timeout_s, settings.read_timeout_s),
-            )
-    except AttemptError:
+        answer = ask(session, address, settings)
+    except AttemptError as fault:
+        if fault.unreached is not None:
+            unreached.add(fault.unreached)
         return None
     return _length(answer) if answer.ok and not _is_page(answer) else None
 
@@ -199,6 +222,15 @@ def _copy(
 def _read(raw: Any) -> bytes:
     """What the connection has to give, without waiting for a full chunk."""
     return bytes(raw.read1(_CHUNK, decode_content=False) or b"")
+
+
+def _unreached(error: BaseException) -> str | None:
+    """Host and port that took no connection, perhaps after a redirection; None where one did."""
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    request = getattr(error, "request", None)
+    if request is None or not isinstance(reason, (NewConnectionError, ConnectTimeoutError)):
+        return None
+    return server_of(request.url)
 
 
 def _cause(error: BaseException) -> str:

@@ -15,13 +15,17 @@ class AttemptError(Exception):
     Attributes:
         lasting: whether trying the same address again is pointless.
         wait_s: how long the server asked to be left alone.
+        unreached: host and port that took no connection; None where there was one.
     """
 
-    def __init__(self, reason: str, *, lasting: bool, wait_s: float = 0.0) -> None:
+    def __init__(
+        self, reason: str, *, lasting: bool, wait_s: float = 0.0, unreached: str | None = None
+    ) -> None:
         """Remember the reason in a few words."""
         super().__init__(reason)
         self.lasting = lasting
         self.wait_s = wait_s
+        self.unreached = unreached
 
 
 class StoppedError(Exception):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, cast
@@ -11,8 +12,8 @@ from typing import TYPE_CHECKING, Any, cast
 from mer_data.errors import SourceError
 from mer_data.files import sha256_file
 from mer_data.sources.catalogue import Collection, PublishedFile
-from mer_data.sources.download.connection import Report
-from mer_data.sources.download.faults import Failure
+from mer_data.sources.download.connection import Report, ask, new_session
+from mer_data.sources.download.faults import AttemptError, Failure, StoppedError
 from mer_data.sources.download.settings import DownloadSettings
 from mer_data.sources.download.space import check_space
 from mer_data.sources.download.transfer import Accept
@@ -34,36 +35,88 @@ def quiet_hub() -> Iterator[None]:
         logging.set_verbosity(verbosity)
 
 
-def fetch_from_hub(
-    collection: Collection,
-    file: PublishedFile,
-    folder: Path,
-    accept: Accept,
-    settings: DownloadSettings,
-    report: Report,
-) -> Failure | None:
-    """Fetch a file of a hub repository, and hand it to ``accept`` when it is complete.
+class Hub:
+    """The hub in one download.
 
-    Args:
-        collection: names the repository.
-        file: its ``path`` may have one ``*`` for a name that only the repository knows.
-        folder: where parts lie, on the disk of the target.
-        accept: checks the file and puts it in place.
-        settings: patience.
-        report: progress.
-
-    Returns:
-        None, or why the file could not be had.
+    The hub's client has one connection pool for all threads, and closes it where a connection fails. So one
+    file comes at a time; the client itself fetches a large one in parallel pieces.
     """
-    from huggingface_hub import HfApi, hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
 
-    # The error of the HTTP library below, which is another one in other versions.
-    network_error = cast(type[Exception], HfHubHTTPError.__bases__[0])
-    repository, path = str(collection.repository), str(file.path)
-    origin = f"hub:{repository}/{path}" + (f" at {collection.page}" if collection.page else "")
-    try:
-        entry = _find(HfApi(endpoint=settings.hub_endpoint), repository, path)
+    def __init__(self, settings: DownloadSettings, stop: threading.Event) -> None:
+        """Use the hub with this patience, until ``stop`` is set."""
+        self._settings, self._stop = settings, stop
+        self._turn = threading.Lock()
+        self._unreached: AttemptError | None = None
+
+    def fetch(
+        self, collection: Collection, file: PublishedFile, folder: Path, accept: Accept, report: Report
+    ) -> Failure | None:
+        """Fetch a file of a hub repository, and hand it to ``accept`` when it is complete.
+
+        Args:
+            collection: names the repository.
+            file: its ``path`` may have one ``*`` for a name that only the repository knows.
+            folder: where parts lie, on the disk of the target.
+            accept: checks the file and puts it in place.
+            report: progress.
+
+        Returns:
+            None, or why the file could not be had.
+
+        Raises:
+            StoppedError: ``stop`` was set.
+        """
+        from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
+
+        # The error of the HTTP library below, which is another one in other versions.
+        network_error = cast(type[Exception], HfHubHTTPError.__bases__[0])
+        origin = f"hub:{collection.repository}/{file.path}"
+        place = origin + (f" at {collection.page}" if collection.page else "")
+        try:
+            with self._turn:
+                self._go_on()
+                self._reach()
+                found, path = self._download(collection, file, folder, report)
+            accept(found, f"hub:{collection.repository}/{path}")
+        except (SourceError, AttemptError) as error:
+            return Failure(file.name, {place: str(error).rstrip(".")})
+        except (network_error, EntryNotFoundError, HFValidationError, OSError) as error:
+            lines = [line for line in str(error).splitlines() if line.strip()]
+            return Failure(file.name, {place: lines[0].rstrip(".") if lines else type(error).__name__})
+        return None
+
+    def _go_on(self) -> None:
+        if self._stop.is_set():
+            raise StoppedError
+
+    def _reach(self) -> None:
+        """Ask the hub once for a connection: its client asks for most of a minute before it gives up."""
+        from huggingface_hub import constants
+
+        if constants.HF_HUB_OFFLINE:
+            return  # the client says so
+        if self._unreached is None:
+            endpoint = self._settings.hub_endpoint or constants.ENDPOINT
+            try:
+                with closing(new_session(self._settings)) as session:
+                    ask(session, endpoint, self._settings, follow=False)
+            except AttemptError as fault:
+                self._unreached = fault if fault.unreached else None
+        if self._unreached is not None:
+            raise self._unreached
+
+    def _download(
+        self, collection: Collection, file: PublishedFile, folder: Path, report: Report
+    ) -> tuple[Path, str]:
+        """The complete file, of the size and checksum that the hub states, and its path in the repository."""
+        from huggingface_hub import HfApi, hf_hub_download
+
+        def report_or_stop(done: int, total: int | None) -> None:
+            self._go_on()
+            report(done, total)
+
+        settings, repository = self._settings, str(collection.repository)
+        entry = _find(HfApi(endpoint=settings.hub_endpoint), repository, str(file.path))
         check_space(folder, entry.size or 0, settings)
         found = Path(
             hf_hub_download(
@@ -73,17 +126,11 @@ def fetch_from_hub(
                 local_dir=folder / "hub" / file.key,
                 endpoint=settings.hub_endpoint,
                 etag_timeout=settings.connect_timeout_s,
-                tqdm_class=_reporting(report, entry.size),
+                tqdm_class=_reporting(report_or_stop, entry.size),
             )
         )
         _check(found, entry)
-        accept(found, f"hub:{repository}/{entry.path}")
-    except SourceError as error:
-        return Failure(file.name, {origin: str(error).rstrip(".")})
-    except (network_error, EntryNotFoundError, HFValidationError, OSError) as error:
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        return Failure(file.name, {origin: lines[0].rstrip(".") if lines else type(error).__name__})
-    return None
+        return found, entry.path
 
 
 def _find(api: Any, repository: str, pattern: str) -> RepoFile:

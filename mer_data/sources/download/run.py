@@ -17,7 +17,7 @@ from mer_data.files import sync_folder
 from mer_data.sources.content import check_file
 from mer_data.sources.download.connection import Report, new_session, probe_size
 from mer_data.sources.download.faults import DownloadError, Failure
-from mer_data.sources.download.hub import fetch_from_hub, quiet_hub
+from mer_data.sources.download.hub import Hub, quiet_hub
 from mer_data.sources.download.plan import Plan, PlannedFile
 from mer_data.sources.download.settings import DownloadSettings
 from mer_data.sources.download.space import check_space
@@ -98,6 +98,7 @@ def file_sizes(plan: Plan, settings: DownloadSettings | None = None) -> dict[str
     """Size of every file of a plan by name: as published, as recorded, or as its server states it."""
     settings = settings or DownloadSettings()
     recorded = plan.lock.read()
+    unreached: set[str] = set()
 
     def size(planned: PlannedFile) -> int | None:
         if planned.present:
@@ -105,7 +106,7 @@ def file_sizes(plan: Plan, settings: DownloadSettings | None = None) -> dict[str
         if planned.file.bytes is not None or planned.file.name in recorded:
             return planned.file.bytes or recorded[planned.file.name].bytes
         with closing(new_session(settings)) as session:
-            sizes = (probe_size(session, address, settings) for address in planned.addresses)
+            sizes = (probe_size(session, address, settings, unreached) for address in planned.addresses)
             return next((found for found in sizes if found is not None), None)
 
     with ThreadPoolExecutor(settings.workers) as pool:
@@ -123,6 +124,7 @@ class _Run:
 
     def __post_init__(self) -> None:
         self.stop = threading.Event()
+        self.hub = Hub(self.settings, self.stop)
 
     def missing_bytes(self, sizes: Mapping[str, int | None]) -> int:
         """Bytes that are still to come, as far as sizes are known."""
@@ -169,7 +171,7 @@ class _Run:
     def _fetch(self, planned: PlannedFile, accept: Accept, report: Report) -> Failure | None:
         file, folder = planned.file, planned.parts_folder
         if planned.via == "hub":
-            return fetch_from_hub(planned.collection, file, folder, accept, self.settings, report)
+            return self.hub.fetch(planned.collection, file, folder, accept, report)
         if planned.via == "manual":
             page = str(planned.collection.page)
             what = f"take {file.path} from there" if file.path else "find it there"

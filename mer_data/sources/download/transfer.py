@@ -11,7 +11,7 @@ from pathlib import Path
 import requests
 
 from mer_data.errors import SourceError
-from mer_data.sources.download.connection import Report, append_missing, new_session
+from mer_data.sources.download.connection import Report, append_missing, new_session, server_of
 from mer_data.sources.download.faults import AttemptError, Failure, StoppedError
 from mer_data.sources.download.partial import Partial
 from mer_data.sources.download.settings import DownloadSettings
@@ -45,7 +45,8 @@ def transfer(
     """Fetch a file, and hand it to ``accept`` when it is complete.
 
     An address that says that it has no such file, or whose file is not accepted, is not asked again. One that
-    breaks off is asked again after the others, at once where it had brought much.
+    breaks off is asked again after the others, at once where it had brought much. Of the addresses on a
+    server that takes no connection one is asked in each round.
 
     Returns:
         None, or why the file could not be had.
@@ -61,10 +62,16 @@ def transfer(
                 asked = min(max(address.wait_s for address in alive), settings.max_backoff_s)
                 if stop.wait(max(settings.pause_s(failures), asked)):
                     raise StoppedError
+            unreached: dict[str, str] = {}
             for address in alive:
+                if (server := server_of(address.address)) in unreached:
+                    address.reason = unreached[server]
+                    continue
                 if address.try_on(session, wanted, accept, settings, report, stop):
                     _forget_others(addresses)
                     return None
+                if address.unreached:
+                    unreached[address.unreached] = address.reason
     return Failure(wanted.name, {address.address: address.reason for address in addresses})
 
 
@@ -77,6 +84,7 @@ class _Address:
     reason: str = "not tried"
     lost: bool = False
     wait_s: float = 0.0
+    unreached: str | None = None
     partial: Partial = field(init=False)
 
     def __post_init__(self) -> None:
@@ -102,6 +110,7 @@ class _Address:
                 return True
             except AttemptError as fault:
                 self.reason, self.lost, self.wait_s = str(fault), fault.lasting, fault.wait_s
+                self.unreached = fault.unreached
                 if self.partial.size < most + settings.progress_bytes:
                     return False
                 most = self.partial.size

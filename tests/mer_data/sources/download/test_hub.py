@@ -1,10 +1,12 @@
 """Files of the hub, fetched by the hub's own client from a hub on loopback."""
 
 import json
+import time
+from types import SimpleNamespace
 
 import pytest
-from download_corpus import TONE, describe_corpus, raw_names, sha256
-from file_server import breaking
+from download_corpus import FACE, TONE, describe_corpus, make_csd_bytes, raw_names, sha256
+from file_server import breaking, nobody
 
 from mer_data.sources.download import DownloadError
 from mer_data.workspace import Workspace
@@ -96,10 +98,58 @@ def test_offline_is_told(hub, fetch, monkeypatch):
     refused(fetch, hub("X_aligned.csd"), "offline mode is enabled")
 
 
-def test_a_hub_that_does_not_answer_is_told(hub, fetch, monkeypatch, capfd):
-    server = hub("X_aligned.csd")
-    monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda _: None)  # between its attempts
-    server.shutdown()
-    server.server_close()
-    refused(fetch, server, "refused")
+def describe_two():
+    """The corpus with two files of the repository."""
+    files = [known | {"path": f"{FOLDER}/{known['name']}"} for known in (TONE, FACE)]
+    own = {"name": "own", "title": "Own", "via": "hub", "repository": REPOSITORY, "files": files}
+    describe_corpus(collections=[own])
+
+
+def test_a_hub_that_does_not_answer_is_told_soon_for_every_file(fetch, capfd):
+    describe_two()
+    start = time.monotonic()
+    with pytest.raises(DownloadError) as caught:
+        fetch(hub_endpoint=nobody())
+    assert time.monotonic() - start < 10
+    assert [list(failure.reasons.values()) for failure in caught.value.failures] == [
+        ["Connection refused"]
+    ] * 2
+    assert str(caught.value).count(f"hub:{REPOSITORY}/{FOLDER}/") == 2
     assert capfd.readouterr() == ("", "")
+
+
+def test_the_hubs_client_serves_one_file_at_a_time(fetch, server, monkeypatch):
+    """It closes the connections of all threads where one fails."""
+    describe_two()
+    busy, most = 0, 0
+
+    def download(repository, path, *, local_dir, **_):
+        nonlocal busy, most
+        busy += 1
+        most = max(most, busy)
+        time.sleep(0.1)
+        busy -= 1
+        local_dir.mkdir(parents=True, exist_ok=True)
+        make_csd_bytes(local_dir / "part", root="Sample Face" if path.endswith("face.csd") else "Sample Tone")
+        return local_dir / "part"
+
+    monkeypatch.setattr(
+        "mer_data.sources.download.hub._find",
+        lambda api, repository, path: SimpleNamespace(path=path, size=None, lfs=None),
+    )
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+    assert [had.state for had in fetch(hub_endpoint=server.url)] == ["fetched", "fetched"]
+    assert most == 1
+
+
+def test_the_users_end_ends_a_file_of_the_hub(hub, fetch):
+    server = hub("X_aligned.csd")
+
+    def end(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fetch(hub_endpoint=server.url, progress=end)
+    assert raw_names() == []
+    fetch(hub_endpoint=server.url)
+    assert raw_names() == ["tone.csd"]

@@ -2,15 +2,15 @@
 
 import json
 import shutil
-import socket
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import requests
 from download_corpus import FACE, NAME, TONE, describe_corpus, make_csd_bytes, parts, raw_names, sha256
-from file_server import answering, breaking, claiming, redirecting, silent, trickling
+from file_server import answering, breaking, claiming, nobody, redirecting, silent, trickling
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -333,11 +333,37 @@ def test_a_slow_mirror_is_left_for_a_good_one(server, content, tone, fetch):
 
 
 def test_nobody_listens(tone, fetch):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    tone(f"http://127.0.0.1:{port}/tone.csd")
+    tone(f"{nobody()}/tone.csd")
     refused(fetch, "(Connection refused)")
+
+
+def test_a_server_that_takes_no_connection_is_asked_once_in_each_round(
+    server, content, tone, fetch, monkeypatch
+):
+    """Three addresses of a dead server cost the patience of one; those of others are asked."""
+    asked = []
+    get = requests.Session.get
+    monkeypatch.setattr(
+        requests.Session,
+        "get",
+        lambda self, address, **more: asked.append(address) or get(self, address, **more),
+    )
+    dead = nobody()
+    tone(f"{dead}/a.csd", f"{dead}/b.csd", f"{server.url}/none.csd", f"{dead}/c.csd")
+    refused(fetch, *(f"{dead}/{name}.csd (Connection refused)" for name in "abc"), attempts=3)
+    assert asked == [f"{dead}/a.csd", f"{server.url}/none.csd", f"{dead}/a.csd", f"{dead}/a.csd"]
+    tone(f"{dead}/a.csd", server.add("/tone.csd", content))
+    fetch()
+    assert_verified(content)
+
+
+def test_a_dead_server_behind_a_redirection_keeps_no_other_address_from_being_asked(
+    server, content, tone, fetch
+):
+    away = server.add("/away.csd", None, *[redirecting(f"{nobody()}/x.csd")] * 9)
+    tone(away, server.add("/tone.csd", content))
+    (had,) = fetch(attempts=1)
+    assert had.recorded.origin.endswith("/tone.csd")
 
 
 def test_a_name_that_nobody_knows(tone, fetch):
@@ -413,7 +439,7 @@ def test_two_downloads_at_once_in_two_threads(server, content, tone, fetch):
 def test_two_downloads_at_once_in_two_processes(server, content, tone, workspace_home):
     tone(server.add("/tone.csd", content, lambda handler, data: handler.serve(data, pause_s=0.3)))
     running = [subprocess.Popen([*COMMAND, "--json"], stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    outputs = [json.loads(process.communicate(timeout=60)[0]) for process in running]
+    outputs = [json.loads(process.communicate(timeout=300)[0]) for process in running]
     assert sorted(output["files"][0]["state"] for output in outputs) == ["fetched", "present"]
     assert_verified(content)
     assert len(server.gets()) == 1
@@ -422,7 +448,7 @@ def test_two_downloads_at_once_in_two_processes(server, content, tone, workspace
 def test_a_killed_download_leaves_no_file_and_the_next_goes_on(server, content, tone, fetch):
     tone(server.add("/tone.csd", content, lambda handler, data: handler.serve(data, pause_s=0.5)))
     process = subprocess.Popen(COMMAND)
-    limit = time.monotonic() + 30
+    limit = time.monotonic() + 300
     while time.monotonic() < limit and not any(name.endswith(".part") for name in parts()):
         time.sleep(0.02)
     time.sleep(0.7)
