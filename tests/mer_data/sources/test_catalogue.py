@@ -135,6 +135,15 @@ def test_only_what_is_published_has_a_size_or_a_checksum():
 
 
 @pytest.mark.parametrize("dataset", packaged_datasets())
+def test_what_the_hub_has_comes_through_its_client(dataset):
+    hub = "https://huggingface.co/datasets/"
+    for collection in load_source_manifest(dataset).collections:
+        assert (collection.via == "hub") == (collection.page or "").startswith(hub)
+        if collection.via == "hub":
+            assert collection.page == hub + collection.repository
+
+
+@pytest.mark.parametrize("dataset", packaged_datasets())
 def test_every_publication_can_be_cited(dataset):
     manifest = load_source_manifest(dataset)
     texts = [manifest.citation, *(known.citation for known in manifest.collections)]
