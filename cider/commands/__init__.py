@@ -7,6 +7,7 @@ import click
 import mer_data
 from cider.commands.compare import compare
 from cider.commands.evaluate import evaluate
+from cider.commands.figure import figure
 from cider.commands.predict import predict
 from cider.commands.profile import profile
 from cider.commands.reproduce import reproduce
@@ -29,5 +30,5 @@ def main() -> None:
     """
 
 
-for command in (train, evaluate, compare, shift, reproduce, predict, profile, tune):
+for command in (train, evaluate, compare, shift, reproduce, predict, figure, profile, tune):
     main.add_command(command)

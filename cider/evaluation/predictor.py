@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ NO_MEANS = "none"
 View = tuple[str, str]
 """Which text (factual or counterfactual), and whose class means the causal head takes (none without one)."""
 Heads = Mapping[str, CausalHead | None]
+T = TypeVar("T")
 Rows = NDArray[np.int64]
 _PIECE = 1024
 """Utterances whose text features are in memory at once."""
@@ -101,14 +103,40 @@ class FoldPredictor:
         Raises:
             RunError: the pattern does not fit the data.
         """
+        heads = _heads(self._model.head, evaluated)
+        shape = (len(self.ids), self._experiment.task.num_classes)
+        results = {(text, means): np.empty(shape) for text in self._text_views for means in heads}
+        for rows, text, answer in self._ask(condition, texts, lambda batch: self._answer(batch, heads)):
+            for means, probabilities in answer.items():
+                results[text, means][rows] = probabilities
+        return results
+
+    def joint_condition(
+        self, condition: Condition, *, texts: SharedTexts | None = None
+    ) -> NDArray[np.float64]:
+        """Joint representations h_m (N, 3d) of the texts as they are, in the order of ``ids``.
+
+        Arguments and errors are those of ``predict_condition``.
+        """
+
+        def joint(batch: Batch) -> NDArray[np.float64]:
+            found: NDArray[np.float64] = self._model(batch.to(self._device)).joint.double().cpu().numpy()
+            return found
+
+        answers = [one for one in self._ask(condition, texts, joint) if one[1] == FACTUAL]
+        order = np.argsort(np.concatenate([rows for rows, *_ in answers]))
+        return np.concatenate([found for *_, found in answers])[order]
+
+    def _ask(
+        self, condition: Condition, texts: SharedTexts | None, answer: Callable[[Batch], T]
+    ) -> list[tuple[Rows, str, T]]:
+        """Rows of every batch, its text view, and what ``answer`` finds with the model in evaluation mode."""
         check_alignment(condition.pattern, self._experiment)
         model, training = self._model, self._model.training
-        heads = _heads(model.head, evaluated)
         keys = utterance_keys(self.ids, condition.pattern, condition.mask_seed)
         texts = texts or SharedTexts(model.text_encoder, pad_id=self._experiment.special.pad)
         texts.next_condition()
-        shape = (len(self.ids), self._experiment.task.num_classes)
-        results = {(text, means): np.empty(shape) for text in self._text_views for means in heads}
+        found = []
         model.eval()
         try:
             for piece in self._pieces:
@@ -121,13 +149,11 @@ class FoldPredictor:
                     [text for *_, batch in inputs for text in _texts(batch)], self._run, self._device
                 )
                 with reading(model, texts):
-                    answers = self._run(lambda one: self._answer(one[2], heads), inputs)
-                for (rows, text, _), answer in zip(inputs, answers, strict=True):
-                    for means, probabilities in answer.items():
-                        results[text, means][rows] = probabilities
+                    answers = self._run(lambda one: answer(one[2]), inputs)
+                found += [(rows, text, one) for (rows, text, _), one in zip(inputs, answers, strict=True)]
         finally:
             model.train(training)
-        return results
+        return found
 
     @property
     def _text_views(self) -> tuple[str, ...]:

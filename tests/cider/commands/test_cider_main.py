@@ -11,7 +11,15 @@ HEAVY = {"torch", "transformers", "accelerate", "sklearn", "h5py", "pandas", "py
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["train", "--help"], ["evaluate", "--help"], ["reproduce", "--help"], ["--version"]],
+    [
+        ["--help"],
+        ["train", "--help"],
+        ["evaluate", "--help"],
+        ["reproduce", "--help"],
+        ["shift", "--help"],
+        ["figure", "embedding", "--help"],
+        ["--version"],
+    ],
 )
 def test_help_imports_nothing_heavy(arguments):
     code = (
@@ -25,7 +33,7 @@ def test_help_imports_nothing_heavy(arguments):
     assert "cider" in done.stdout
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "reproduce"])
+@pytest.mark.parametrize("command", ["train", "evaluate", "reproduce", "shift", "figure"])
 def test_every_command_is_listed_and_has_examples(command):
     assert command in CliRunner().invoke(main, ["--help"]).output
     assert f"cider {command} " in CliRunner().invoke(main, [command, "--help"]).output

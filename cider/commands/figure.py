@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from mer_data.commands.shared import conclude, force_option, json_option, progress_bar
+
+if TYPE_CHECKING:
+    from cider.figures.embedding import Method
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def out_option(function: F) -> F:
+    """``--out`` chooses the folder."""
+    return click.option(
+        "--out",
+        type=click.Path(path_type=Path),
+        help="Folder; default: figures in the folder of the first RUN.",
+    )(function)
+
+
+@click.group()
+def figure() -> None:
+    """Draw figures of trained runs, as PNG and PDF with their data beside.
+
+    \b
+    Examples:
+      cider figure embedding runs/sample-seed1111 runs/undistilled/sample-seed1111
+      cider figure correction runs/sample-seed1111 --plain runs/plain/sample-seed1111
+    """
+
+
+@figure.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--rates", metavar="R,R,...", default="0.1,0.3,0.5", show_default=True, help="Missing rates.")
+@click.option(
+    "--fold",
+    type=click.Choice(["train", "valid", "test"]),
+    default="test",
+    show_default=True,
+    help="Whose utterances.",
+)
+@click.option(
+    "--method",
+    type=click.Choice(["tsne", "pca"]),
+    default="tsne",
+    show_default=True,
+    help="Projection to two dimensions.",
+)
+@out_option
+@force_option
+@json_option
+def embedding(
+    runs: tuple[Path, ...],
+    rates: str,
+    fold: str,
+    method: Method,
+    out: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Show where utterances lie in the space of joint representations (paper Fig. 8).
+
+    One panel per run and missing rate, with the silhouette of the true classes in the joint space itself: a
+    projection can look tidier than what it shows. The points are also written as CSV.
+
+    \b
+    Examples:
+      cider figure embedding runs/sample-seed1111 runs/undistilled/sample-seed1111
+      cider figure embedding runs/mosi-seed1111 --rates 0,0.5,0.9 --method pca --out figures
+    """  # fmt: skip
+    from cider.evaluation.run import parse_rates
+    from cider.figures import embed_runs
+    from mer_data.errors import RunError
+    from mer_data.files import refuse_overwrite
+
+    stem = (out or runs[0] / "figures") / "embedding"
+    refuse_overwrite(stem.with_suffix(".json"), force=force, error=RunError)
+    with progress_bar("embedding") as progress:
+        found = embed_runs(runs, parse_rates(rates), fold=fold, method=method, progress=progress)
+    paths = found.write(stem)
+    told = found.to_json()
+    lines = ["Silhouette of the true classes in the joint space (-1 to 1, higher is further apart):"]
+    lines += [
+        f"  {panel['run']}, rate {panel['rate']:g}: "
+        + ("undefined" if panel["silhouette"] is None else f"{panel['silhouette']:.3f}")
+        for panel in told["panels"]
+    ]
+    lines += [f"Figure: {paths[0]}"]
+    conclude({**told, "files": list(map(str, paths))}, lines, None, as_json=as_json)
+
+
+@figure.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--plain",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Run with model.maci none on the same data.",
+)
+@click.option("--id", "utterance", metavar="UTTERANCE", help="Of the test fold; default: the most corrected.")
+@out_option
+@force_option
+@json_option
+def correction(
+    run: Path, plain: Path, utterance: str | None, out: Path | None, force: bool, as_json: bool
+) -> None:
+    """Show one prediction corrected step by step (paper Fig. 9).
+
+    Class probabilities of one test utterance by the plain run, with MCM, and with counterfactual text too, at
+    the tau that validation chose; with the words that the counterfactual text keeps. Without --id it is, of
+    the utterances that the plain run gets wrong and RUN right, the one that RUN is surest of: an
+    illustration, not evidence. The caption says so, and counts corrected and spoiled answers.
+
+    \b
+    Examples:
+      cider figure correction runs/sample-seed1111 --plain runs/plain/sample-seed1111
+      cider figure correction runs/mosi-seed1111 --plain runs/mosi_plain-seed1111 --id 03bSnISJMiM_4
+    """  # fmt: skip
+    from cider.figures import explain_correction
+    from mer_data.errors import RunError
+    from mer_data.files import refuse_overwrite
+
+    stem = (out or run / "figures") / "correction"
+    refuse_overwrite(stem.with_suffix(".json"), force=force, error=RunError)
+    with progress_bar("tau") as progress:
+        found = explain_correction(run, plain, utterance=utterance, progress=progress)
+    paths = found.write(stem)
+    told = found.to_json()
+    lines = [
+        f"{found.id}, {told['true_class']}: {found.text}",
+        f"Counterfactual: {found.counterfactual_text}",
+    ]
+    for name, step in told["steps"].items():
+        scores = ", ".join(
+            f"{label} {score:.3f}" for label, score in zip(told["classes"], step["scores"], strict=True)
+        )
+        lines.append(f"  {name}: {scores} -> {step['predicted']}")
+    lines += [found.caption, f"Figure: {paths[0]}"]
+    conclude({**told, "files": list(map(str, paths))}, lines, None, as_json=as_json)

@@ -1,0 +1,247 @@
+"""One prediction corrected step by step, by MCM and by counterfactual text (paper Fig. 9)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cider.evaluation.debiasing import debiased
+from cider.evaluation.predictor import COUNTERFACTUAL, FACTUAL
+from cider.experiment import Experiment
+from cider.figures.trained import TrainedRun
+from cider.inference.tau import Tau, tau_of_run
+from cider.model import counterfactual_ids
+from cider.recipe import Debiasing
+from mer_data.batches import UtteranceDataset
+from mer_data.errors import RunError
+from mer_data.files import write_json
+
+PLAIN, MCM, COUNTERFACTUAL_TEXT, BOTH = "plain", "with MCM", "counterfactual text", "with both"
+_CHOICE = (
+    "picked for showing, so it proves nothing: of the test utterances that the plain run gets wrong and the"
+    " whole method right, the one whose true class leads the others by most"
+)
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A word piece as the model reads it, and whether the counterfactual text keeps it."""
+
+    text: str
+    kept: bool
+
+
+@dataclass(frozen=True)
+class Correction:
+    """One utterance of the test fold, complete, as the steps of the method answer it.
+
+    Attributes:
+        run: folder of the run with both halves of MACI.
+        plain_run: folder of the run with neither.
+        id: of the utterance.
+        text: its text.
+        true_class: index of its class.
+        classes: C class names.
+        scores: for every step (C,): probabilities of the plain run, of the run with MCM, and of its answer
+            to the counterfactual text; ``with both`` is the second less tau times the third.
+        tau: the strength, and where it came from.
+        debiasing: what is subtracted: probabilities, or their logarithms.
+        pieces: the text as the model reads it, without [CLS] and [SEP].
+        choice: how the utterance was found.
+        corrected: test utterances that the plain run gets wrong and the whole method right.
+        spoiled: the other way round.
+        utterances: of the test fold.
+    """
+
+    run: Path
+    plain_run: Path
+    id: str
+    text: str
+    true_class: int
+    classes: tuple[str, ...]
+    scores: dict[str, NDArray[np.float64]]
+    tau: Tau
+    debiasing: Debiasing
+    pieces: tuple[Piece, ...]
+    choice: str
+    corrected: int
+    spoiled: int
+    utterances: int
+
+    @property
+    def counterfactual_text(self) -> str:
+        """The kept words, [MASK] for every other piece."""
+        return "".join(
+            piece.text.removeprefix("##") if piece.kept and piece.text.startswith("##")
+            else f" {piece.text if piece.kept else '[MASK]'}"
+            for piece in self.pieces
+        ).strip()  # fmt: skip
+
+    @property
+    def caption(self) -> str:
+        """What a reader must know to judge the figure."""
+        strength = f"tau = {self.tau.value:g} ({self.tau.source})"
+        if self.tau.value == 0:
+            strength += ": nothing is subtracted, so the last step is the second again"
+        return (
+            f"Utterance {self.id} of the test fold, complete data; {self.choice}. {strength}. Among all"
+            f" {self.utterances} test utterances the whole method corrects {self.corrected} answers of the"
+            f" plain run and spoils {self.spoiled}."
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "run": str(self.run),
+            "plain_run": str(self.plain_run),
+            "id": self.id,
+            "text": self.text,
+            "true_class": self.classes[self.true_class],
+            "classes": list(self.classes),
+            "steps": {
+                name: {"scores": values.tolist(), "predicted": self.classes[int(values.argmax())]}
+                for name, values in self.scores.items()
+            },
+            "tau": self.tau.value,
+            "tau_source": self.tau.source,
+            "debiasing": self.debiasing,
+            "counterfactual_text": self.counterfactual_text,
+            "pieces": [{"text": piece.text, "kept": piece.kept} for piece in self.pieces],
+            "choice": self.choice,
+            "corrected": self.corrected,
+            "spoiled": self.spoiled,
+            "utterances": self.utterances,
+            "caption": self.caption,
+        }
+
+    def write(self, stem: Path) -> list[Path]:
+        """Write ``stem`` as PNG, PDF and JSON; their paths."""
+        from cider.figures.correction_chart import draw_correction
+
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        paths = draw_correction(self, stem)
+        facts = stem.with_name(f"{stem.name}.json")
+        write_json(facts, self.to_json())
+        return [*paths, facts]
+
+
+def explain_correction(
+    path: Path, plain_path: Path, *, utterance: str | None = None, progress: Progress | None = None
+) -> Correction:
+    """Answer one test utterance by the plain run, with MCM, and with both halves of MACI.
+
+    Args:
+        path: a run with model.maci both.
+        plain_path: a run with model.maci none, on the same data.
+        utterance: its id; None takes, of those that the plain run gets wrong and the whole method right, the
+            one whose true class leads the others by most (of equal ones the first by id).
+        progress: called while validation chooses tau.
+
+    Raises:
+        MerDataError: runs of another kind or of different data, an unknown id, or nothing corrected.
+    """
+    whole, plain = TrainedRun.open(path), TrainedRun.open(plain_path)
+    _check(whole, plain)
+    experiment = whole.experiment
+    kept = experiment.kept_token_ids()
+    tau = tau_of_run(whole.folder, whole.model, tuple(kept.tolist()), device=whole.device, progress=progress)
+    fold = whole.fold("test", counterfactual=True)
+    views = fold.predict("rmfm", 0.0, 0)
+    space = experiment.recipe.evaluation.debiasing
+    tables = {
+        PLAIN: plain.fold("test").predict("rmfm", 0.0, 0)[FACTUAL],
+        MCM: views[FACTUAL],
+        COUNTERFACTUAL_TEXT: views[COUNTERFACTUAL],
+        BOTH: debiased(views[FACTUAL], views[COUNTERFACTUAL], tau.value, space),
+    }
+    truth = experiment.task.class_of(fold.labels)
+    right = {name: table.argmax(axis=1) == truth for name, table in tables.items()}
+    corrected, spoiled = right[BOTH] & ~right[PLAIN], right[PLAIN] & ~right[BOTH]
+    if utterance is None:
+        at, choice = _most_corrected(tables[BOTH], truth, corrected, fold.ids, whole), _CHOICE
+    else:
+        at, choice = _place_of(utterance, fold.ids, whole), "chosen by hand, so it proves nothing"
+    return Correction(
+        run=path,
+        plain_run=plain_path,
+        id=fold.ids[at],
+        text=str(experiment.store.utterances["text"].iloc[experiment.rows["test"][at]]),
+        true_class=int(truth[at]),
+        classes=experiment.task.classes,
+        scores={name: table[at] for name, table in tables.items()},
+        tau=tau,
+        debiasing=space,
+        pieces=_pieces(experiment, at, kept),
+        choice=choice,
+        corrected=int(corrected.sum()),
+        spoiled=int(spoiled.sum()),
+        utterances=len(truth),
+    )
+
+
+def _check(whole: TrainedRun, plain: TrainedRun) -> None:
+    """Raise a RunError unless the runs have both and neither half of MACI, on the same data."""
+    for run, expected in ((whole, "both"), (plain, "none")):
+        if (found := run.experiment.recipe.model.maci) != expected:
+            raise RunError(
+                f"the figure needs a run with model.maci {expected} here", where=run.folder.path, found=found,
+                do=f"Train one with --set model.maci={expected}",
+            )  # fmt: skip
+    for what, one, other in (
+        ("task", whole.experiment.task.name, plain.experiment.task.name),
+        ("split", whole.experiment.split.digest, plain.experiment.split.digest),
+    ):
+        if one != other:
+            raise RunError(
+                f"the plain run has another {what}", where=plain.folder.path, found=other, expected=one,
+                do=f"Train both on one {what}",
+            )  # fmt: skip
+
+
+def _most_corrected(
+    scores: NDArray[np.floating],
+    truth: NDArray[np.int64],
+    corrected: NDArray[np.bool_],
+    ids: list[str],
+    run: TrainedRun,
+) -> int:
+    """The corrected utterance whose true class leads by most."""
+    if not corrected.any():
+        raise RunError(
+            "no test utterance that the plain run gets wrong and this one right", where=run.folder.path,
+            do="Show one of your choice with --id",
+        )  # fmt: skip
+    rows = np.arange(len(truth))
+    others = np.array(scores)
+    others[rows, truth] = -np.inf
+    lead = scores[rows, truth] - others.max(axis=1)
+    return min(np.flatnonzero(corrected).tolist(), key=lambda row: (-lead[row], ids[row]))
+
+
+def _place_of(utterance: str, ids: list[str], run: TrainedRun) -> int:
+    if utterance not in ids:
+        raise RunError(
+            f"no utterance {utterance!r} in the test fold", where=run.folder.path,
+            expected=f"an id such as {ids[0]}",
+        )  # fmt: skip
+    return ids.index(utterance)
+
+
+def _pieces(experiment: Experiment, at: int, kept: NDArray[np.int64]) -> tuple[Piece, ...]:
+    """The pieces of a test utterance between [CLS] and [SEP]."""
+    item = UtteranceDataset(experiment.store, experiment.rows["test"])[at]
+    ids = torch.from_numpy(item.input_ids.astype(np.int64))
+    special = experiment.special
+    masked = counterfactual_ids(ids[None], torch.ones_like(ids[None]).bool(), torch.from_numpy(kept), special)
+    names = experiment.store.word_pieces.vocabulary
+    return tuple(
+        Piece(names[before], before == after)
+        for before, after in zip(ids.tolist()[1:-1], masked[0].tolist()[1:-1], strict=True)
+    )

@@ -1,0 +1,49 @@
+"""A trained run with its model, ready to be asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from cider.evaluation.predictor import FoldPredictor
+from cider.experiment import Experiment
+from cider.model import CIDer
+from cider.run_folder import RunFolder, open_run
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A run, the data it was trained on, and its model on ``device``."""
+
+    folder: RunFolder
+    experiment: Experiment
+    model: CIDer
+    device: str
+
+    @classmethod
+    def open(cls, path: Path) -> TrainedRun:
+        """Load a run; a GPU is used if there is one.
+
+        Raises:
+            MerDataError: no run, an untrained or damaged one, or one of other data than are here.
+        """
+        folder, experiment = open_run(path)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        model = experiment.build_model()
+        folder.load_weights(model)
+        return cls(folder, experiment, model.to(device), device)
+
+    def fold(self, name: str, *, counterfactual: bool = False) -> FoldPredictor:
+        """A fold to be predicted, with counterfactual texts too where they are asked for."""
+        settings = self.experiment.recipe.evaluation
+        return FoldPredictor(
+            self.model,
+            self.experiment,
+            name,
+            device=self.device,
+            batch_size=settings.batch_size,
+            kept_token_ids=self.experiment.kept_token_ids() if counterfactual else None,
+            bf16=settings.precision == "bf16",
+        )
