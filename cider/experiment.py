@@ -76,7 +76,8 @@ class Experiment:
         for pattern in (recipe.missing.pattern, recipe.evaluation.pattern):
             if store.alignment != "aligned" and pattern in ("tmfm", "stmfm"):
                 raise RecipeError(f"pattern {pattern!r} needs an aligned store", found=store.alignment)
-        if store.alignment == "aligned" and not recipe.model.word_alignment:
+        model = recipe.model
+        if store.alignment == "aligned" and isinstance(model, ModelSettings) and not model.word_alignment:
             raise RecipeError(
                 "model.word_alignment false needs an unaligned store: aligned data have none to leave out",
                 found=store.alignment,

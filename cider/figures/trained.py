@@ -9,7 +9,7 @@ import torch
 
 from cider.evaluation.predictor import FoldPredictor
 from cider.experiment import Experiment
-from cider.model import CIDer
+from cider.maci import SentimentModel
 from cider.run_folder import RunFolder, open_run
 
 
@@ -19,7 +19,7 @@ class TrainedRun:
 
     folder: RunFolder
     experiment: Experiment
-    model: CIDer
+    model: SentimentModel
     device: str
 
     @classmethod

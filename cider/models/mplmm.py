@@ -8,6 +8,7 @@ the order text, audio, vision.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from pydantic import Field, model_validator
@@ -226,7 +227,7 @@ class MPLMM(nn.Module):
             steps = inputs[number]
             crossed = [
                 crossing(steps, inputs[k]).values
-                for crossing, k in zip(self.crossings[number], others, strict=True)
+                for crossing, k in zip(cast(nn.ModuleList, self.crossings[number]), others, strict=True)
             ]
             prompted = steps.replaced(torch.cat(crossed, dim=-1)).followed_by(prompt)
             last.append(self.memories[number](prompted).last())

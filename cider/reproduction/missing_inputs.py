@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from cider.evaluation.target import Target
 from cider.experiment import Experiment, statistics_command, vocabulary_command
 from cider.model import CausalHead
 from cider.recipe import Recipe
 from mer_data.errors import MerDataError
+from mer_data.text_encoders import TextEncoder
 from mer_data.workspace import Workspace
 
 
@@ -59,7 +60,7 @@ def _missing(recipe: Recipe) -> list[str]:
 def _check_statistics(experiment: Experiment) -> None:
     model = experiment.build_model()
     if isinstance(model.head, CausalHead):
-        experiment.class_statistics(model)
+        experiment.class_statistics(cast(TextEncoder, model.text_encoder))
 
 
 def _following(recipe: Recipe, workspace: Workspace) -> list[str]:
