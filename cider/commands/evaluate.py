@@ -98,7 +98,7 @@ def evaluate(
 
     Predictions are saved per rate: what is interrupted goes on where it stopped. Each report has two
     protocols side by side: strict (tau from validation, class means from training) and paper (both from the
-    test labels). With several runs (seeds of one recipe) the mean and spread over them are printed too.
+    test labels). With several seeds of one recipe the mean and spread over them are printed too.
 
     With --on the test fold is another corpus's, with the same feature columns. tau is still chosen on the
     run's own validation fold.
@@ -111,6 +111,7 @@ def evaluate(
       cider evaluate runs/sample-seed1111 --report-only --debiasing log
       cider evaluate runs/mosi-seed1111 --on mosei --on-alignment casp_aligned --on-split casp
     """
+    from cider.evaluation.groups import seeds_of_one_recipe
     from cider.evaluation.protocols import without_nan
     from cider.evaluation.report_tables import seeds_spread, seeds_table
     from cider.evaluation.run import evaluate_run
@@ -124,10 +125,11 @@ def evaluate(
             )
     lines = [line for result in done for line in _told(result)]
     all_scores = [result.scores for result in done]
-    if len(done) > 1:
+    spread = None
+    if len(done) > 1 and seeds_of_one_recipe([result.recipe for result in done]):
         lines += [f"Mean and standard deviation over {len(done)} runs:"]
         lines += [seeds_table(all_scores).to_string(index=False)]
-    spread = seeds_spread(all_scores) if len(done) > 1 else None
+        spread = seeds_spread(all_scores)
     same = repeated(**{"on": on_dataset, "on-alignment": on_alignment, "on-split": on_split})
     conclude(
         {

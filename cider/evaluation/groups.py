@@ -92,6 +92,12 @@ def _only(ids: Sequence[str], others: Sequence[str]) -> str:
     return f"{len(only)} of them alone ({', '.join(only[:_NAMED])}{', ...' if len(only) > _NAMED else ''})"
 
 
+def seeds_of_one_recipe(recipes: Sequence[Recipe]) -> bool:
+    """Whether recipes differ in nothing but the seed, and how a trained model is measured."""
+    contents = [recipe.model_dump(exclude=set(_NOT_TRAINED_WITH)) for recipe in recipes]
+    return all(content == contents[0] for content in contents)
+
+
 def group_runs(runs: Sequence[ScoredRun]) -> dict[str, list[ScoredRun]]:
     """Runs by label of their recipe, in the order of their first run, each group sorted by seed.
 

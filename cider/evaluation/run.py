@@ -72,11 +72,13 @@ class Evaluation:
 
     Attributes:
         run: folder of the run.
+        recipe: what it was trained by.
         report: folder of the report.
         measured: predictions, test scores and their intervals.
     """
 
     run: Path
+    recipe: Recipe
     report: Path
     measured: Measured
 
@@ -116,7 +118,7 @@ def evaluate_run(
     facts, measured = _measure(path, choices or Choices(), on, report_only, force, progress)
     folder = path / "reports" / (measured.predictions.target or "") / measured.scores.plan.name
     write_report(folder, facts, measured)
-    return Evaluation(path, folder, measured)
+    return Evaluation(path, facts.recipe, folder, measured)
 
 
 def score_run(
