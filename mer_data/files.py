@@ -85,10 +85,16 @@ def write_json(target: Path, value: object) -> None:
     write_text(target, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def refuse_overwrite(target: Path, *, force: bool, error: type[MerDataError]) -> None:
-    """Raise ``error`` when ``target`` exists and ``force`` is off."""
+def refuse_overwrite(
+    target: Path, *, force: bool, error: type[MerDataError], option: str | None = "--out"
+) -> None:
+    """Raise ``error`` when ``target`` exists and ``force`` is off.
+
+    ``option`` of the command writes elsewhere; None: it has none.
+    """
     if target.exists() and not force:
-        raise error(f"{target} exists already", do="Pass --force to replace it, or --out to write elsewhere")
+        elsewhere = f", or {option} to write elsewhere" if option else ""
+        raise error(f"{target} exists already", do=f"Pass --force to replace it{elsewhere}")
 
 
 def sha256_file(path: Path) -> str:

@@ -56,7 +56,7 @@ def counterfactual_vocab(
     inputs = choose_inputs(dataset, alignment, split_name, task)
     workspace, store, split, chosen = inputs.workspace, inputs.store, inputs.split, inputs.task
     path = workspace.vocabulary_path(store.path, inputs.split_path, chosen.name)
-    refuse_overwrite(path, force=force, error=StatisticsError)
+    refuse_overwrite(path, force=force, error=StatisticsError, option=None)
     vocabulary = counterfactual_vocabulary(
         store, split, chosen, min_variation=min_variation, size=size, all_classes=all_classes
     )

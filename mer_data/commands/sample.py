@@ -28,7 +28,7 @@ def sample(seed: int, force: bool, as_json: bool) -> None:
     from mer_data.workspace import Workspace
 
     folder = Workspace("sample").raw
-    refuse_overwrite(folder / "sample_labels.csd", force=force, error=SourceError)
+    refuse_overwrite(folder / "sample_labels.csd", force=force, error=SourceError, option=None)
     paths = write_sample(folder, seed)
     conclude(
         {"files": [str(path) for path in paths], "seed": seed},

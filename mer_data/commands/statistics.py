@@ -54,7 +54,7 @@ def statistics(
     workspace, store, split, chosen = inputs.workspace, inputs.store, inputs.split, inputs.task
     encoder_name = text_encoder or default_encoder(store.word_pieces.name)
     path = workspace.statistics_path(store.path, inputs.split_path, chosen.name, encoder_name)
-    refuse_overwrite(path, force=force, error=StatisticsError)
+    refuse_overwrite(path, force=force, error=StatisticsError, option=None)
     encoder = load_text_encoder(encoder_name, store.word_pieces)
     with progress_bar("statistics") as progress:
         result = class_statistics(store, split, chosen, encoder, progress=progress)

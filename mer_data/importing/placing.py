@@ -32,7 +32,7 @@ def place(found: Recognised, options: ImportOptions) -> Imported:
     if target.exists() and sha256_file(target) == recorded.sha256:
         lock.record(found.name, recorded, replace=options.force)
         return Imported(found.path, workspace.dataset, what, target, None, "present")
-    refuse_overwrite(target, force=options.force, error=SourceError)
+    refuse_overwrite(target, force=options.force, error=SourceError, option=None)
     target.parent.mkdir(parents=True, exist_ok=True)
     if found.path.resolve().parent == workspace.raw.resolve():
         found.path.replace(target)

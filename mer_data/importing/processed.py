@@ -221,6 +221,6 @@ def _save(manifest: SplitManifest, path: Path, *, force: bool) -> bool:
         old = SplitManifest.load(path)
         if (old.splits, old.utterance_digest) == (manifest.splits, manifest.utterance_digest):
             return False
-    refuse_overwrite(path, force=force, error=SplitError)
+    refuse_overwrite(path, force=force, error=SplitError, option="--name")
     manifest.save(path)
     return True

@@ -112,7 +112,7 @@ def write_new_source(
         raise SourceError(f"{name} is described already", do=f"See `mer-data sources {name}`")
     workspace = Workspace(name)
     path = workspace.source_manifest
-    refuse_overwrite(path, force=force, error=SourceError)
+    refuse_overwrite(path, force=force, error=SourceError, option=None)
     found = [] if folder is None else find_sets(folder)
     text = _TEMPLATE.format(
         name=name, title=name, raw=workspace.raw, features="".join(_entries(found)) or _EXAMPLES

@@ -122,7 +122,9 @@ def test_other_features_under_the_same_name_are_refused(tmp_path, ids):
 
 def test_other_folds_under_the_same_name_are_refused(tmp_path, ids):
     take_in(write_cider(tmp_path / "a", processed(shuffled(ids, 1))))
-    with pytest.raises(SplitError, match=r"cider_ood\.json exists already"):
+    with pytest.raises(
+        SplitError, match=r"cider_ood\.json exists already\. Pass --force to replace it, or --name to"
+    ):
         take_in(write_cider(tmp_path / "b", processed(shuffled(ids, 2))))
 
 
