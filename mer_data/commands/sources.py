@@ -27,7 +27,7 @@ def sources(dataset: str | None, check: bool, as_json: bool) -> None:
 def _datasets(*, as_json: bool) -> None:
     from mer_data.sources.listing import dataset_states
 
-    states = dataset_states()
+    states, broken = dataset_states()
     lines = []
     for state in states:
         files = f"{state.num_present} of {state.num_wanted} files" if state.num_wanted else "no downloads"
@@ -50,9 +50,10 @@ def _datasets(*, as_json: bool) -> None:
                     "splits": state.splits,
                 }
                 for state in states
-            ]
+            ],
+            "broken": broken,
         },
-        lines,
+        [*lines, *(f"{name}: {reason}" for name, reason in broken.items())],
         "mer-data sources DATASET",
         as_json=as_json,
     )

@@ -23,6 +23,7 @@ from mer_data.workspace import Workspace, home
 Role = Literal["labels", "words", "audio", "vision"]
 FileRole = Literal["labels", "words", "audio", "vision", "text", "processed"]
 Via = Literal["http", "hub", "manual"]
+_MOST_FAULTS = 3
 
 
 class _Strict(BaseModel):
@@ -264,8 +265,14 @@ def read_source_manifest(path: Path) -> SourceManifest:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SourceError(f"source manifest is not YAML ({error})", where=path) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the whole"
-        raise SourceError(
-            f"source manifest key {place!r}: {first['msg'].removeprefix('Value error, ')}", where=path
-        ) from error
+        raise SourceError(f"source manifest {_faults(error)}", where=path) from error
+
+
+def _faults(error: ValidationError) -> str:
+    """What is wrong with which keys; a misspelt one is unknown, and the right one is missing."""
+    told = [
+        f"key {'.'.join(map(str, one['loc'])) or 'the whole'!r}: {one['msg'].removeprefix('Value error, ')}"
+        for one in error.errors()
+    ]
+    more = [f"and {len(told) - _MOST_FAULTS} more"] if len(told) > _MOST_FAULTS else []
+    return "; ".join([*told[:_MOST_FAULTS], *more])

@@ -57,9 +57,15 @@ class FileStateOf:
     note: str = ""
 
 
-def dataset_states() -> list[DatasetState]:
-    """Every known dataset."""
-    return [_state(load_source_manifest(name)) for name in known_datasets()]
+def dataset_states() -> tuple[list[DatasetState], dict[str, str]]:
+    """Every known dataset; and of those whose manifest is broken, what is wrong, by name."""
+    states, broken = [], {}
+    for name in known_datasets():
+        try:
+            states.append(_state(load_source_manifest(name)))
+        except SourceError as error:
+            broken[name] = str(error)
+    return states, broken
 
 
 def _state(manifest: SourceManifest) -> DatasetState:

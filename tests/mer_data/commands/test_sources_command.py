@@ -59,6 +59,18 @@ def test_sources_sees_a_file_that_changed(invoke, covarep):
     assert "is not the file that was recorded first" in invoke("sources", "mosi", "--check")
 
 
+def test_a_broken_manifest_hides_no_other(invoke):
+    path = Workspace("own").source_manifest
+    path.parent.mkdir(parents=True)
+    path.write_text("dataset: own\n")
+    output = invoke("sources")
+    assert f"mosi: {load_source_manifest('mosi').title}" in output
+    assert "own: source manifest key 'schema_version': Field required" in output
+    result = json.loads(invoke("sources", "--json"))
+    assert [entry["name"] for entry in result["datasets"]] == ["mosei", "mosi", "sample"]
+    assert str(path) in result["broken"]["own"]
+
+
 # --- cite ---
 
 
@@ -131,6 +143,12 @@ def test_new_source_tells_what_it_found(invoke, tmp_path):
     write_csd(tmp_path / "a.csd", "COVAREP", {"v": CONTENT})
     output = invoke("new-source", "pom", "--folder", tmp_path)
     assert "  a.csd: root 'COVAREP', audio, 1 videos, 4 columns, rows of 1 s (1 Hz)" in output
+
+
+def test_a_manifest_that_is_there_is_replaced_by_force_only(invoke, refuse):
+    invoke("new-source", "pom")
+    assert refuse("new-source", "pom").endswith("exists already. Pass --force to replace it.\n")
+    invoke("new-source", "pom", "--force")
 
 
 def test_names_that_cannot_be(refuse):

@@ -77,6 +77,24 @@ def test_a_broken_manifest_names_the_key(tmp_path, monkeypatch, change, message)
         load_source_manifest("sample")
 
 
+def test_a_misspelt_key_is_told_with_the_missing_one(tmp_path, monkeypatch):
+    original = (catalogue.manifest_folder() / "sample.yaml").read_text()
+    (tmp_path / "sample.yaml").write_text(original.replace("tokenizer:", "tokeniser:"))
+    monkeypatch.setattr(catalogue, "manifest_folder", lambda: tmp_path)
+    with pytest.raises(
+        SourceError,
+        match=r"key 'tokenizer': Field required; key 'tokeniser': Extra inputs are not permitted in",
+    ):
+        load_source_manifest("sample")
+
+
+def test_of_many_faults_the_first_are_told(tmp_path, monkeypatch):
+    (tmp_path / "sample.yaml").write_text("dataset: sample\n")
+    monkeypatch.setattr(catalogue, "manifest_folder", lambda: tmp_path)
+    with pytest.raises(SourceError, match=r"key 'schema_version'.*; key 'title'.*; and \d more in"):
+        load_source_manifest("sample")
+
+
 def test_a_manifest_that_is_no_yaml_is_told(tmp_path, monkeypatch):
     (tmp_path / "sample.yaml").write_text("a: [1")
     monkeypatch.setattr(catalogue, "manifest_folder", lambda: tmp_path)
