@@ -18,7 +18,7 @@ def test_what_is_missing_becomes_what_the_commands_make(own_home, make_recipe):
     after = files(own_home)
     assert set(after) == set(before)
     assert all(after[name] == made[name] for name in made if not name.endswith(".h5"))
-    experiment.class_statistics(experiment.build_model())  # checks what it was made from
+    experiment.class_statistics(experiment.build_model().text_encoder)  # checks what it was made from
     assert [line.split(":")[0] for line in lines] == [
         "Class statistics are not there",
         "The counterfactual vocabulary is not there",
