@@ -28,6 +28,7 @@ from mer_data.sources.safe_pickle import (
     checked_bytes,
     find_safe,
     pickle_errors,
+    plain_only,
 )
 
 _WRAPPER_NAME = ("joblib.numpy_pickle", "NumpyArrayWrapper")
@@ -74,12 +75,12 @@ def read_arrays(path: Path, *, max_bytes: int | None = None) -> Any:
             if magic.startswith(begin):
                 limit = max(MIN_LIMIT, MAX_RATIO * path.stat().st_size) if max_bytes is None else max_bytes
                 raw = _Decompressed(handle, make, limit, path)
-                return _JoblibUnpickler(io.BufferedReader(raw, _CHUNK)).load()
+                return plain_only(_JoblibUnpickler(io.BufferedReader(raw, _CHUNK)).load())
         try:
-            return _PlainUnpickler(handle).load()
+            return plain_only(_PlainUnpickler(handle).load())
         except _IsJoblibError:
             handle.seek(0)
-            return _JoblibUnpickler(handle).load()
+            return plain_only(_JoblibUnpickler(handle).load())
 
 
 class _IsJoblibError(Exception):

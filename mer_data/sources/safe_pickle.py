@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from mer_data.errors import SourceError
 
 _NUMBERS_AND_TEXT = "biufSU"
+_VALUES = (np.generic, str, bytes, bytearray, bool, int, float, complex, type(None))
 
 
 class SafeDtype:
@@ -125,6 +126,31 @@ class RestrictedUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """Return what an admitted name stands for, or refuse with the name."""
         return find_safe(module, name)
+
+
+def plain_only(content: Any) -> Any:
+    """``content``, where it holds arrays, values and containers of them, and nothing they are made with.
+
+    A damaged pickle can leave a dtype or a maker where its data should be.
+
+    Raises:
+        UnpicklingError: anything else is in it.
+    """
+    waiting, seen = [content], set()
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, _VALUES) or id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, dict):
+            waiting += [*value.keys(), *value.values()]
+        elif isinstance(value, (list, tuple, set, frozenset)):
+            waiting += value
+        elif not isinstance(value, np.ndarray):
+            raise pickle.UnpicklingError(f"{type(value).__name__} in place of data")
+        elif value.dtype.kind == "O":
+            waiting += value.ravel().tolist()
+    return content
 
 
 @contextmanager

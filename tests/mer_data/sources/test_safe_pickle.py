@@ -181,6 +181,19 @@ def pickle_path(tmp_path_factory):
     return tmp_path_factory.mktemp("fuzz") / "x.pkl"
 
 
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (pickle.dumps([np.dtype("<f8")]), "SafeDtype"),
+        (pickle.dumps({"audio": np.array([None, np.dtype("<f8")], dtype=object)}), "SafeDtype"),
+        (b"(c_codecs\nencode\nt.", "function"),
+    ],
+)
+def test_what_arrays_are_made_with_is_no_data(tmp_path, content, what):
+    with pytest.raises(SourceError, match=f"{what} in place of data"):
+        read_arrays(write(tmp_path, content))
+
+
 @settings(max_examples=150)
 @given(content=st.binary(max_size=60))
 @example(b"\x80\x04\x8c\x07_codecs\x8c\x06encode\x93\x8c\x01a\x8c\x04nope\x86R.")  # LookupError
@@ -199,6 +212,7 @@ def test_random_bytes_are_plain_data_or_a_source_error(pickle_path, content):
         st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=3
     ),
 )
+@example(name="big endian", protocol=1, changes=[(0.98828125, 113)])  # a dtype in place of the array
 def test_damaged_arrays_are_plain_data_or_a_source_error(pickle_path, name, protocol, changes):
     content = bytearray(pickle.dumps([ARRAYS[name]], protocol=protocol))
     for place, byte in changes:
