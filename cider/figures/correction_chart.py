@@ -113,7 +113,7 @@ def _write(
 def _draw_steps(figure: Figure, correction: Correction, *, top: float, bars: float) -> None:
     """A panel of bars per step, between ``top`` and ``top - bars`` inches."""
     height = figure.get_figheight()
-    left, gap = 0.15 + 0.075 * len(f"{max(correction.classes, key=len)} (true)"), 0.18
+    left, gap = 0.15 + 0.066 * len(f"{max(correction.classes, key=len)} (true)"), 0.18
     width = (_WIDTH - left - _MARGIN - 3 * gap) / 4
     for number, (name, title) in enumerate(_TITLES.items()):
         place = (
