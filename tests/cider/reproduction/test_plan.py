@@ -11,8 +11,15 @@ def names(plan):
     return [one.run.name for one in plan.planned]
 
 
-def test_table_4_of_one_corpus_needs_four_runs_and_their_sweeps():
+def test_table_4_of_one_corpus_needs_four_runs_of_every_model():
     plan = make_plan(load_table("table4"), datasets=["mosi"], seeds=[1111])
+    settings = ["mosi_iid_binary", "mosi_iid_seven", "mosi_ood_binary", "mosi_ood_seven"]
+    models = ["", "-dlf", "-dlf_maci", "-mplmm", "-mplmm_maci"]
+    assert sorted(names(plan)) == sorted(f"{setting}{model}" for setting in settings for model in models)
+
+
+def test_table_4_of_one_corpus_needs_four_runs_of_cider_and_their_sweeps():
+    plan = make_plan(load_table("table4"), datasets=["mosi"], rows=["CIDer"], seeds=[1111])
     assert names(plan) == ["mosi_iid_binary", "mosi_iid_seven", "mosi_ood_binary", "mosi_ood_seven"]
     assert {column.setting.trained_on for column in plan.columns} == {"mosi"}
     rates = [[sweep.choices.rates for sweep in one.sweeps] for one in plan.planned]
