@@ -19,8 +19,8 @@ from mer_data.tasks import TASKS, Task, get_task
 from mer_data.utterances import FOLDS, WORD_DTYPE
 from mer_data.verify.findings import DAMAGE, Finding, Findings, one_line
 from mer_data.verify.mixed import find_mixed
+from mer_data.verify.shift_notes import note_shift
 
-NUM_NAMED_WORDS = 8
 _ROUNDING = 2e-6  # manifests keep six decimals
 _PROBE_ROUNDING = 5e-3  # a solver on another machine may turn an utterance or two
 
@@ -165,7 +165,7 @@ def _check_shift(manifest: SplitManifest, folded: pd.DataFrame, findings: Findin
     ]
     if different:
         findings.warning("shift", f"the stated shift is not the measured one: {', '.join(different)}")
-    _note_shift(measured, findings)
+    note_shift(measured, findings)
 
 
 def _equal(stated: Any, measured: Any, rounding: float) -> bool:
@@ -181,43 +181,6 @@ def _equal(stated: Any, measured: Any, rounding: float) -> bool:
     if isinstance(stated, float) and isinstance(measured, (int, float)):
         return abs(stated - measured) <= rounding
     return bool(stated == measured)
-
-
-def _note_shift(shift: dict[str, Any], findings: Findings) -> None:
-    """The shift in words: divergence, vocabulary, probe, words that moved, near-duplicates."""
-    bits, probe, vocabulary = shift["word_label_divergence_bits"], shift["text_probe"], shift["vocabulary"]
-    findings.note("divergence", _beside(bits, "this_split", "{:.4f} bits"))
-    findings.note(
-        "text-probe",
-        f"{probe['metric']} of a bag of words: {_beside(probe, 'test', '{:.1%}')},"
-        f" cross-validated on train {_value(probe['cross_validated_on_train'], '{:.1%}')}",
-    )
-    findings.note(
-        "vocabulary",
-        f"{_value(vocabulary['test_vocabulary_in_train'], '{:.1%}')} of the words of test are in train,"
-        f" {_value(vocabulary['test_oov_rate'], '{:.1%}')} of its running words are not",
-    )
-    if shift["top_words"]:
-        moved = ", ".join(entry["word"] for entry in shift["top_words"][:NUM_NAMED_WORDS])
-        findings.note("words-moved", f"words whose labels differ most between the sides: {moved}")
-    if shift["near_duplicates"]["ids"]:
-        findings.warning(
-            "near-duplicates",
-            "test utterances whose words are nearly those of one in training or validation",
-            shift["near_duplicates"]["ids"],
-        )
-
-
-def _beside(values: dict[str, Any], name: str, form: str) -> str:
-    """A value with those of the standard folds and of random splits."""
-    return (
-        f"{_value(values[name], form)} (standard folds {_value(values['standard_folds'], form)},"
-        f" random {_value(values['random_mean'], form)})"
-    )
-
-
-def _value(value: float | None, form: str) -> str:
-    return "undefined" if value is None else form.format(value)
 
 
 def _check_speakers(manifest: SplitManifest, folded: pd.DataFrame, findings: Findings) -> None:

@@ -9,6 +9,7 @@ from split_edits import move, set_key
 from mer_data.splits import standard_split
 from mer_data.store import FeatureStore
 from mer_data.verify import verify, verify_split
+from mer_data.verify.shift_notes import words_moved
 
 
 def test_an_intact_split_has_notes_only(split, found):
@@ -34,8 +35,28 @@ def test_a_searched_split_says_how_far_it_shifts(searched, found):
         f" random {bits['random_mean']:.4f} bits)"
     )
     assert f"acc2 of a bag of words: {probe['test']:.1%} (standard folds" in findings["text-probe"].message
-    first = [entry["word"] for entry in stated["top_words"][:8]]
-    assert findings["words-moved"].message.endswith(": " + ", ".join(first))
+    assert findings["length"].message == "mean words per utterance: " + ", ".join(
+        f"{fold} {mean:.1f}" for fold, mean in stated["words_per_utterance"].items()
+    )
+    heading, _, moved = findings["words-moved"].message.partition(": ")
+    assert heading == "words whose labels differ most, negative/neutral/positive % in train and valid -> test"
+    assert [word.split()[0] for word in moved.split("; ")] == [
+        entry["word"] for entry in stated["top_words"][:8]
+    ]
+
+
+def test_a_word_that_moved_stands_with_its_label_shares_on_both_sides():
+    labels = {"rest_shares": {"negative": 0.25, "neutral": 0.0, "positive": 0.75}}
+    words = [
+        {"word": "movie", "divergence_bits": 0.123, "num_rest": 8, "num_shifted": 3, **labels}
+        | {"shifted_shares": {"negative": 2 / 3, "neutral": 1 / 3, "positive": 0.0}},
+        {"word": "oh", "divergence_bits": 0.1, "num_rest": 4, "num_shifted": 0, **labels}
+        | {"shifted_shares": {"negative": 0.0, "neutral": 0.0, "positive": 0.0}},
+    ]
+    assert words_moved({"top_words": words, "valid_with": "test"}) == (
+        "words whose labels differ most, negative/neutral/positive % in train -> valid and test:"
+        " movie 0.12 bits, 25/0/75 -> 67/33/0; oh 0.10 bits, 25/0/75 -> -"
+    )
 
 
 EDITS = {
