@@ -21,10 +21,11 @@ DATA = (
     "mer-data download mosei --mirror {mirror}",
     "mer-data build --dataset mosei",
     "mer-data repartition --dataset mosei",
-    "mer-data counterfactual-vocab --dataset mosei",
+    "mer-data repartition --dataset mosei --task seven",
+    "mer-data counterfactual-vocab --dataset mosei --split ood_binary_seed0",
 )
 TRAINING = (
-    "mer-data statistics --dataset mosei --text-encoder tiny",
+    "mer-data statistics --dataset mosei --split ood_binary_seed0 --text-encoder tiny",
     "cider train sample --set data.dataset=mosei --set data.split=ood_binary_seed0"
     " --set training.max_epochs=1 --out run",
 )
@@ -55,8 +56,12 @@ def assert_arrived(folder, num_utterances):
     served = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert {path.name: path.read_bytes() for path in workspace.raw.glob("*.csd")} == served
     assert set(json.loads(workspace.source_lock.read_text())["files"]) == set(served)
-    split = json.loads(workspace.split_path("ood_binary_seed0").read_text())
-    assert sum(map(len, split["splits"].values())) + len(split["dropped"]) == num_utterances
+    for task in ("binary", "seven"):
+        split = json.loads(workspace.split_path(f"ood_{task}_seed0").read_text())
+        assert split["task"] == task
+        assert sum(map(len, split["splits"].values())) + len(split["dropped"]) == num_utterances
+        bits = split["shift"]["word_label_divergence_bits"]
+        assert bits["this_split"] > bits["random_mean"]
     vocabulary = workspace.vocabulary_path(Path("unaligned.h5"), Path("ood_binary_seed0.json"), "binary")
     assert ",awful," in vocabulary.read_text()
 
