@@ -54,7 +54,11 @@ def make_splits(
         paths = [workspace.split_path(split_name(task, settings, level)) for level in series]
         paths = [out / path.name for path in paths] if out is not None else paths
         if len(set(paths)) < len(paths):
-            raise SplitError("two severities of the series are the same to four decimals", found=list(series))
+            raise SplitError(
+                "two severities of the series are the same to four decimals",
+                found=", ".join(f"{level:g}" for level in series),
+                do="Leave one of them out",
+            )
     for path in paths:
         refuse_overwrite(path, force=force, error=SplitError)
     manifests = repartition(

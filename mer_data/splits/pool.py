@@ -114,8 +114,10 @@ def _check(
     if absent:
         raise SplitError(
             f'a class of the task "{task.name}" has no utterance',
-            found=f"none of class {', '.join(absent)}",
-            do="Choose another task, or build the store from more of the corpus",
+            found=f"none of class {', '.join(absent)} among {len(tokens)}",
+            do="Choose another task, or build the store from more of the corpus"
+            if settings.sizes is None
+            else "Choose another task, or give larger --sizes: utterances are drawn at random to fill them",
         )
     if not table.words:
         most = max(Counter(word for row in tokens for word in set(row)).values(), default=0)

@@ -56,9 +56,12 @@ def load_published(dataset: str, name: str) -> SplitManifest:
     Raises:
         SplitError: there is none, or it is of another corpus.
     """
-    path = Path(name) if name.endswith(".json") else published_folder(dataset) / f"{name}.json"
+    is_path = name.endswith(".json")
+    path = Path(name) if is_path else published_folder(dataset) / f"{name}.json"
     if not path.is_file():
         known = ", ".join(published_names(dataset)) or "none"
+        if is_path:
+            raise SplitError(f"no split manifest {name}", do=f"Published ones of {dataset}: {known}")
         raise SplitError(
             f"no published split {name!r} of {dataset}",
             found=known,

@@ -181,7 +181,7 @@ def test_out(invoke, put_store, tmp_path):
         (["--severity", 1.5], "impossible severity: found 1.5, expected 0 (random) to 1 (strongest)."),
         (["--series", "0,2"], "impossible severity: found 2.0"),
         (["--series", "0.5,0.5"], "two severities of the series are the same to four decimals"),
-        (["--series", "0.5,0.50001"], "two severities of the series are the same to four decimals"),
+        (["--series", "0.5,0.50001"], "to four decimals: found 0.5, 0.50001. Leave one of them out."),
         (["--series", "0,1", "--severity", 1], "--severity and --series were both given. Give one of them."),
         (["--min-count", 0], "min_count is too small"),
         (["--min-count", 1000], "no word is frequent enough"),

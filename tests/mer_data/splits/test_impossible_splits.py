@@ -24,7 +24,13 @@ REFUSED = {
     "class without utterance": (
         {},
         {"task": "seven"},
-        'class of the task "seven" has no utterance: found none of class -3, 1, 3. Choose',
+        'class of the task "seven" has no utterance: found none of class -3, 1, 3 among 300. Choose another'
+        " task, or build the store",
+    ),
+    "class without utterance in small sizes": (
+        {},
+        {"task": "seven", "sizes": (10, 5, 5)},
+        'class of the task "seven" has no utterance: .* among 20. Choose another task, or give larger',
     ),
     "larger than the corpus": (
         {},

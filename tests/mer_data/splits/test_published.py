@@ -178,6 +178,8 @@ def test_an_unknown_name_lists_the_known(tmp_path, monkeypatch):
 def test_a_path_is_taken_where_it_ends_in_json(split, tmp_path):
     split.save(tmp_path / "mine.json")
     assert load_published("mosi", str(tmp_path / "mine.json")) == split
+    with pytest.raises(SplitError, match=r"no split manifest .*other\.json\. Published ones of nothing"):
+        load_published("nothing", str(tmp_path / "other.json"))
     with pytest.raises(SplitError, match=r"of another corpus in .*mine\.json: found mosi, expected mosei"):
         load_published("mosei", str(tmp_path / "mine.json"))
 
