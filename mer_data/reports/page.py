@@ -61,6 +61,7 @@ wbr { display: none; }
   figure { margin: 0.5rem 0; }
   h2, h3, dt, summary { break-after: avoid; }
   figure, tr, dd { break-inside: avoid; }
+  details::details-content { content-visibility: visible; block-size: auto; }
 }
 """.strip()
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from mer_data.reports.charts import ShareRow, share_bars
 from mer_data.reports.encoder_probe import ProbeScores
 from mer_data.reports.exhibits import Exhibits
-from mer_data.reports.how_made import how_made
+from mer_data.reports.how_made import how_made, parameters_in_words, shared_parameters
 from mer_data.reports.inputs import NamedSplit
 from mer_data.reports.page import Section, Table
 from mer_data.reports.shift_section import divergence_section, probe_section
@@ -31,11 +31,17 @@ def split_section(
         encoder_name: its text encoder.
     """
     tasks = [task for task in TASKS.values() if any(split.task == task for split in splits)]
-    facts = [(split.name, f"{how_made(split.manifest)}\nCite as {split.manifest.digest}") for split in splits]
+    shared = shared_parameters([split.manifest for split in splits])
+    facts = [
+        (split.name, f"{how_made(split.manifest, shared)}\nCite as {split.manifest.digest}")
+        for split in splits
+    ]
     paragraphs = [
         "The figures are those that the manifests record; the command mer-data verify computes them again"
         " from the store. A dash stands for what a manifest does not record."
     ]
+    if shared:
+        paragraphs.append(f"All searches: {parameters_in_words(shared).lstrip()}.")
     return Section(
         "Splits side by side",
         paragraphs=paragraphs,
@@ -59,7 +65,7 @@ def _sizes(splits: Sequence[NamedSplit], exhibits: Exhibits) -> Table:
             "Task": split.manifest.task,
             **{fold.capitalize(): f"{len(split.manifest.splits[fold]):,}" for fold in FOLDS},
             "Dropped": f"{len(split.manifest.dropped):,}",
-            "Label shares off by": percent(measure(split.shift, "max_label_share_deviation"), 2),
+            "Test labels off by (points)": percent(measure(split.shift, "max_label_share_deviation"), 2),
         }
         for split in splits
     ]

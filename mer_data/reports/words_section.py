@@ -62,7 +62,8 @@ def _words(split: NamedSplit, exhibits: Exhibits) -> Section:
         f"words_{split.name}",
         figure,
         f"{split.name}: the {count_of(len(words), 'word')} that moved most, with the"
-        f" {label[0].lower()}{label[1:]} in {rest} (hollow) and in {shifted} (filled).",
+        f" {label[0].lower()}{label[1:]} in {rest} (hollow) and in {shifted} (filled)."
+        + (" Moves between negative and neutral are in the table alone." if binary else ""),
         f"Dumbbell chart of {count_of(len(words), 'word')} on the two sides of {split.name}",
     )
     table = exhibits.table(

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from mer_data.reports.how_made import how_made
+from mer_data.reports.how_made import how_made, parameters_in_words, shared_parameters
 from mer_data.splits import RepartitionSettings, SplitManifest
 from mer_data.splits.published import NOT_IN_STORE
 from mer_data.utterances import Drop
@@ -64,3 +64,34 @@ def test_missing_utterances_are_counted():
     dropped = (Drop("d", NOT_IN_STORE), Drop("e", NOT_IN_STORE), Drop("f", "no text"))
     text = how_made(manifest_of({"name": "standard_folds"}, dropped))
     assert text.endswith("The store lacks 2 of its utterances.")
+
+
+def test_what_all_searches_share_is_told_once():
+    searches = [
+        manifest_of(recorded(group_by="utterance", seed=3)),
+        manifest_of(recorded(group_by="video")),
+    ]
+    shared = shared_parameters([*searches, manifest_of({"name": "standard_folds"})])
+    assert parameters_in_words(shared) == (
+        "validation from the side of train; sizes of the standard folds (min count 10, smoothing 1, label"
+        " tolerance 0.02, restarts 2, steps per utterance 40)"
+    )
+    assert [how_made(search, shared) for search in searches] == [
+        "A search with seed 3, severity 0.6; single utterances move (a speaker may be on both sides).",
+        "A search with seed 0, severity 0.6; whole videos move (no speaker is on both sides).",
+    ]
+    other = how_made(manifest_of(recorded(min_count=3)), shared)
+    assert "(min count 3)" in other
+
+
+def test_a_search_alone_shares_nothing():
+    assert shared_parameters([manifest_of(recorded()), manifest_of({"name": "hand"})]) == {}
+
+
+def test_where_searches_share_everything_their_seeds_and_severities_are_left():
+    searches = [manifest_of(recorded(seed=seed)) for seed in (0, 1)]
+    shared = shared_parameters(searches)
+    assert [how_made(search, shared) for search in searches] == [
+        "A search with seed 0, severity 0.6.",
+        "A search with seed 1, severity 0.6.",
+    ]

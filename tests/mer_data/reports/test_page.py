@@ -165,5 +165,10 @@ def test_parts_facts_and_drawings_in_markdown(nested):
     ]
 
 
+def test_folded_tables_are_open_on_paper(nested):
+    style = nested.to_html().partition("@media print {")[2].partition("</style>")[0]
+    assert "details::details-content { content-visibility: visible;" in style
+
+
 def test_a_page_without_contents_has_no_links(report):
     assert "<nav" not in report.to_html()
