@@ -181,3 +181,16 @@ def test_a_frozen_encoder_loses_on_the_default_splits_what_was_calibrated(made, 
     shifted = np.mean([encoder_probe.test_accuracy(split, TASKS[name]) for split in splits])
     least, most = DROP[name]
     assert least <= encoder_probe.standard_accuracy(TASKS[name]) - shifted <= most
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TASKS)
+def test_a_frozen_encoder_falls_along_the_series(made, encoder_probe, name):
+    """Mean of three seeds, as docs/severity.md shows it."""
+    accuracies = []
+    for seed in (0, 1, 2):
+        splits = made(name, RepartitionSettings(seed=seed), LEVELS)
+        accuracies.append([encoder_probe.test_accuracy(split, TASKS[name]) for split in splits.values()])
+    assert spearmanr(LEVELS, np.mean(accuracies, axis=0)).statistic <= -0.9
+    each = [spearmanr(LEVELS, of_seed).statistic for of_seed in accuracies]
+    assert np.mean(each) <= -0.9
