@@ -5,6 +5,8 @@ each of the seven attentions the keys outside its modalities are masked in the f
 a softmax, a product with all values, and its linear layer for the rows of its modalities. ``cropped`` takes
 each attention on just its own rows and keys, so that no masked value is computed, and ``fused`` gives these
 to PyTorch's scaled_dot_product_attention. All have the parameters of ``own`` and plain autograd.
+
+``python bench_attention.py`` prints the tables; with the word ``small`` it takes a minute, at small sizes.
 """
 
 import math
@@ -12,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from measure import in_process, report, table
+from measure import in_process, machine, report, table
 
 HEADS, WIDTH = 8, 32
 SETTING = (128, 50)
@@ -20,15 +22,19 @@ SETTING = (128, 50)
 LEAST_S = 5.0
 KINDS = ("own", "plain", "cropped", "fused")
 SIZES = [(128, 16), (32, 25), (32, 50), (32, 100), (64, 50), (128, 50)]
+SMALL_SETTING = (32, 25)
+SMALL_SIZES = [(16, 12), (16, 25), (16, 50), (32, 25), (64, 25)]
+SMALL_S = 0.5
 
 
-def run(threads=2, repeats=10):
+def run(threads=2, repeats=10, setting=SETTING, sizes=SIZES, least_s=LEAST_S):
+    def measured(kind, size, steps, dropout=0.0):
+        return in_process(__file__, kind, size, steps, dropout, threads, repeats, least_s)
+
     rows = []
     for dropout in (0.0, 0.1):
         results = {
-            kind: _measure(kind, *SETTING, dropout=dropout, threads=threads, repeats=repeats)
-            for kind in KINDS
-            if dropout == 0 or kind != "fused"
+            kind: measured(kind, *setting, dropout) for kind in KINDS if dropout == 0 or kind != "fused"
         }
         own = results["own"]
         for kind, result in results.items():
@@ -39,36 +45,30 @@ def run(threads=2, repeats=10):
                     f"{1000 * result['seconds']:.0f}",
                     f"{result['seconds'] / own['seconds']:.1f}",
                     f"{result['growth_mib']:.0f}",
-                    f"{result['growth_mib'] / own['growth_mib']:.1f}",
+                    _ratio(result["growth_mib"], own["growth_mib"]),
                     f"{result['output']:.0e}",
                     f"{result['gradient']:.0e}",
                 )
             )
     table(
-        f"Composite attention layer, forward and backward: B = {SETTING[0]}, 3 x {SETTING[1]} steps, {HEADS} "
+        f"Composite attention layer, forward and backward: B = {setting[0]}, 3 x {setting[1]} steps, {HEADS} "
         f"heads, width {WIDTH}, float32, {threads} threads, best of {repeats}",
         ("what", "dropout", "ms", "times own", "MiB", "times own", "output differs", "gradients differ"),
         rows,
     )
     rows = []
-    for size, steps in SIZES:
-        own, plain = (
-            _measure(kind, size, steps, dropout=0.0, threads=threads, repeats=repeats)
-            for kind in ("own", "plain")
-        )
+    for size, steps in sizes:
+        own, plain = (measured(kind, size, steps) for kind in ("own", "plain"))
         pairs = ((1000, "seconds"), (1, "growth_mib"))
         cells = [f"{scale * result[key]:.0f}" for scale, key in pairs for result in (plain, own)]
-        ratios = [f"{plain[key] / own[key]:.1f}" for _, key in pairs]
+        ratios = [_ratio(plain[key], own[key]) for _, key in pairs]
         rows.append((size, steps, *cells[:2], ratios[0], *cells[2:], ratios[1]))
     table(
         "The same as it grows",
         ("B", "T", "plain, ms", "own, ms", "ratio", "plain, MiB", "own, MiB", "ratio"),
         rows,
     )
-    own, plain = (
-        _measure(kind, *SETTING, dropout=0.0, threads=threads, repeats=repeats)
-        for kind in ("own-divergence", "plain-divergence")
-    )
+    own, plain = (measured(kind, *setting) for kind in ("own-divergence", "plain-divergence"))
     table(
         "Divergence of the last layer's attention, forward and backward, same sizes",
         ("what", "ms", "MiB", "differs"),
@@ -84,8 +84,9 @@ def run(threads=2, repeats=10):
     )
 
 
-def _measure(kind, size, steps, *, dropout, threads, repeats):
-    return in_process(__file__, kind, size, steps, dropout, threads, repeats)
+def _ratio(one, other):
+    """Times; memory that did not grow to be seen has none."""
+    return f"{one / other:.1f}" if other > 0 else "-"
 
 
 def _memory(name):
@@ -95,7 +96,7 @@ def _memory(name):
     raise SystemExit(f"no {name} on this system")
 
 
-def _part(kind, size, steps, dropout, threads, repeats):
+def _part(kind, size, steps, dropout, threads, repeats, least_s):
     import torch
 
     torch.set_num_threads(threads)
@@ -108,7 +109,7 @@ def _part(kind, size, steps, dropout, threads, repeats):
     small = _differences(kind, bool(divergence))
     before = _memory("VmRSS")
     seconds = []
-    while len(seconds) < repeats or sum(seconds) < LEAST_S:
+    while len(seconds) < repeats or sum(seconds) < least_s:
         start = time.perf_counter()
         once()
         seconds.append(time.perf_counter() - start)
@@ -265,5 +266,12 @@ def _layers(dropout):
 
 
 if __name__ == "__main__":
-    kind, size, steps, dropout, threads, repeats = sys.argv[1:]
-    _part(kind, int(size), int(steps), float(dropout), int(threads), int(repeats))
+    if len(sys.argv) == 1:
+        print(machine())
+        run()
+    elif sys.argv[1:] == ["small"]:
+        print(machine())
+        run(threads=1, repeats=2, setting=SMALL_SETTING, sizes=SMALL_SIZES, least_s=SMALL_S)
+    else:
+        kind, size, steps, dropout, threads, repeats, least_s = sys.argv[1:]
+        _part(kind, int(size), int(steps), float(dropout), int(threads), int(repeats), float(least_s))
