@@ -34,6 +34,7 @@ from mer_data.missing import Positions, Removed
 
 recipe, folder, change = sys.argv[1:]
 rank, several = Processes.launched().rank, Processes.launched().count > 1
+print(f"this is rank {rank}", file=sys.stderr, flush=True)
 step, build = Trainer.train_step, Trainer.__init__
 
 def without_dropout(trainer, *arguments):
@@ -76,10 +77,19 @@ def script(tmp_path):
     return path
 
 
-def command(*words, processes=2, module=True):
+#: Its ``--cpu`` starts one process where there is no MPI; ``--multi_gpu`` takes the processor if there is no GPU.
+ACCELERATE = (
+    "accelerate.commands.launch --multi_gpu --num_machines 1 --mixed_precision no --dynamo_backend no"
+)
+
+
+def command(*words, processes=2, module=True, accelerate=False):
     target = ["-m", "cider"] if module else []
     if processes == 1:
         return [sys.executable, *target, *map(str, words)]
+    if accelerate:
+        options = [*ACCELERATE.split(), "--num_processes", str(processes)]
+        return [sys.executable, "-m", *options, *target, *map(str, words)]
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     return [*launcher, "--nproc_per_node", str(processes), *target, *map(str, words)]
 
@@ -146,6 +156,17 @@ def test_without_chance_two_processes_are_one(home, saved, script, tmp_path, par
         folder = tmp_path / str(processes)
         result = run(script, recipe, folder, "same positions", processes=processes, module=False)
         assert result.returncode == 0, result.stderr
+    close(log_of(tmp_path / "2"), log_of(tmp_path / "1"), tolerance=2e-4)
+
+
+def test_accelerate_launches_them_too(home, saved, script, tmp_path):
+    recipe = saved(FLOAT32, "model.attention_dropout=0", "training.max_epochs=2", "training.batch_size=59")
+    for processes in (1, 2):
+        folder = tmp_path / str(processes)
+        options = {"processes": processes, "module": False, "accelerate": True}
+        result = run(script, recipe, folder, "same positions", **options)
+        assert result.returncode == 0, result.stderr
+        assert all(f"this is rank {rank}" in result.stderr for rank in range(processes))
     close(log_of(tmp_path / "2"), log_of(tmp_path / "1"), tolerance=2e-4)
 
 
