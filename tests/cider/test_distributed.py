@@ -77,7 +77,7 @@ def script(tmp_path):
     return path
 
 
-#: Its ``--cpu`` starts one process where there is no MPI; ``--multi_gpu`` takes the processor if there is no GPU.
+#: Without MPI ``--cpu`` starts one process; ``--multi_gpu`` takes the processor where there is no GPU.
 ACCELERATE = (
     "accelerate.commands.launch --multi_gpu --num_machines 1 --mixed_precision no --dynamo_backend no"
 )
