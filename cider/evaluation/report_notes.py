@@ -56,7 +56,7 @@ def run_facts(facts: RunFacts, measured: Measured) -> list[tuple[str, str]]:
     sizes = recorded.get("fold_sizes", {})
     trained = "" if measured.predictions.target is None else " of training"
     return [
-        ("Run", f"{facts.name}: recipe {recipe.name}, training seed {recipe.seed}"),
+        ("Run", f"{facts.name}: recipe {recipe.name}, training seed {recipe.seed}{_taken(recorded)}"),
         ("Recipe", str(recorded.get("recipe_digest", "unknown"))),
         ("Checkpoint", identity["checkpoint"]),
         (
@@ -74,6 +74,11 @@ def run_facts(facts: RunFacts, measured: Measured) -> list[tuple[str, str]]:
         ("Precision of the predictions", identity["precision"]),
         ("Trained with", f"Python {recorded.get('python', '?')}, {versions}\n{recorded.get('platform', '')}"),
     ]
+
+
+def _taken(recorded: dict[str, Any]) -> str:
+    source = recorded.get("weights_of", {}).get("run")
+    return f"\nweights of {source}, which trains the same" if source else ""
 
 
 def _target_facts(measured: Measured) -> list[tuple[str, str]]:

@@ -15,7 +15,8 @@ from cider.evaluation.sweep import Progress
 from cider.recipe import Recipe, load_recipe
 from cider.reproduction.costs import Cost, load_cost, measure_cost
 from cider.reproduction.missing_inputs import missing_inputs, missing_targets
-from cider.reproduction.plan import Plan, Sweep
+from cider.reproduction.plan import Plan, PlannedRun, Sweep
+from cider.reproduction.same_training import take_weights
 from cider.run_folder import RunFolder
 from cider.training import Progress as EpochProgress
 from cider.training_runs import run_folder, train_seeds
@@ -132,6 +133,7 @@ def reproduce(plan: Plan, parent: Path, watch: Watch, *, report_only: bool = Fal
             recipe = planned.recipes[0]
             done.costs[planned.run.name] = load_cost(recipe, parent) or measure_cost(recipe, parent)
         if planned.sweeps:
+            _share_weights(planned, plan, parent, watch.tell)
             train_seeds(planned.recipes, parent, watch.tell, force=False, progress=watch.epochs)
         for recipe in planned.recipes:
             for sweep in planned.sweeps:
@@ -139,6 +141,17 @@ def reproduce(plan: Plan, parent: Path, watch: Watch, *, report_only: bool = Fal
                 scores = score_run(folder, sweep.choices, on=sweep.on, progress=watch.predictions)
                 done.scores.setdefault((recipe.name, recipe.seed), {})[sweep] = scores
     return done
+
+
+def _share_weights(planned: PlannedRun, plan: Plan, parent: Path, tell: Callable[[str], None]) -> None:
+    """Have what another run of the table trained already as a finished run."""
+    others = [recipe for one in plan.planned if one.sweeps for recipe in one.recipes]
+    for recipe in planned.recipes:
+        folder = run_folder(recipe, parent)
+        if _state(recipe, parent) == "missing":
+            taken = take_weights(recipe, folder, [run_folder(one, parent) for one in others])
+            if taken is not None:
+                tell(f"{folder} trains as {taken} did and takes its weights.")
 
 
 def _collect(plan: Plan, parent: Path) -> Measurements:

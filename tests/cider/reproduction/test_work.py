@@ -4,11 +4,17 @@ import shutil
 import pytest
 from reproduction_tables import write_tables
 
+from cider.evaluation.run import evaluate_run
+from cider.recipe import load_recipe
 from cider.reproduction.costs import load_cost, measure_cost
 from cider.reproduction.plan import make_plan
+from cider.reproduction.same_training import take_weights, trains_as
 from cider.reproduction.work import Watch, reproduce, survey
+from cider.run_folder import RunFolder
 from cider.tables import load_table
+from cider.training_runs import train_run
 from mer_data.errors import RunError
+from mer_data.files import sha256_file
 
 WATCH = Watch(lambda line: None)
 
@@ -35,10 +41,10 @@ def test_every_run_is_trained_once_per_seed(reproduced):
 def test_what_is_there_is_used_and_what_is_missing_is_made(home, plan, reproduced, tmp_path):
     parent = tmp_path / "runs"
     shutil.copytree(reproduced[0], parent)
-    shutil.rmtree(parent / "tiny_seven-seed2")
+    shutil.rmtree(parent / "tiny_binary-seed2")
     kept = predicted(parent)
     states = {run.folder.name: run.state for run in survey(plan, parent).runs}
-    assert [name for name, state in states.items() if state != "finished"] == ["tiny_seven-seed2"]
+    assert [name for name, state in states.items() if state != "finished"] == ["tiny_binary-seed2"]
     told = []
     found = reproduce(plan, parent, Watch(told.append))
     assert sum(line.endswith("is finished already.") for line in told) == 7
@@ -48,6 +54,66 @@ def test_what_is_there_is_used_and_what_is_missing_is_made(home, plan, reproduce
     for key, sweeps in found.scores.items():
         for sweep, scores in sweeps.items():
             assert scores.to_json() == first[key][sweep].to_json()
+
+
+def test_what_trains_the_same_is_trained_once(home, make_recipe, reproduced, tmp_path):
+    parent, _, told = reproduced
+    taken = [line for line in told if "takes its weights" in line]
+    assert taken == [
+        f"{parent}/tiny_seven-without_mcm-seed{seed} trains as {parent}/tiny_seven-seed{seed} did"
+        " and takes its weights."
+        for seed in (1, 2)
+    ]
+    for seed in (1, 2):
+        run = RunFolder(parent / f"tiny_seven-without_mcm-seed{seed}")
+        recipe = load_recipe(run.recipe_path)
+        assert recipe.model.maci == "language"
+        train_run(recipe, tmp_path / str(seed), force=False)
+        trained = RunFolder(tmp_path / str(seed))
+        for name in ("checkpoint_path", "result_path", "recipe_path"):
+            assert getattr(run, name).read_bytes() == getattr(trained, name).read_bytes()
+        assert (run.path / "model.json").read_bytes() == (trained.path / "model.json").read_bytes()
+        recorded = run.read_provenance()
+        assert recorded.pop("weights_of") == {
+            "run": f"tiny_seven-seed{seed}",
+            "checkpoint": sha256_file(run.checkpoint_path),
+        }
+        assert recorded == trained.read_provenance()
+
+
+def test_only_finished_runs_that_train_the_same_give_their_weights(reproduced, home, tmp_path):
+    parent, free = reproduced[0], tmp_path / "free"
+    recipe = load_recipe(parent / "tiny_seven-without_mcm-seed1/recipe.yaml")
+    others = ("tiny_seven-seed2", "tiny_binary-seed1", "none")
+    assert take_weights(recipe, free, [parent / name for name in others]) is None
+    assert not free.exists()
+    copy = tmp_path / "copy"
+    shutil.copytree(parent / "tiny_seven-seed1", copy)
+    (copy / "result.json").unlink()
+    assert take_weights(recipe, free, [copy]) is None
+    assert take_weights(recipe, free, [copy, parent / "tiny_seven-seed1"]) == parent / "tiny_seven-seed1"
+
+
+def test_the_report_of_a_run_says_whose_weights_it_has(home, reproduced, tmp_path, quick_figures):
+    copy = tmp_path / "copy"
+    shutil.copytree(reproduced[0] / "tiny_seven-without_mcm-seed1", copy)
+    page = evaluate_run(copy).report / "summary.html"
+    assert "weights of tiny_seven-seed1, which trains the same" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("both", "label", True),
+        ("none", "language", True),
+        ("both", "none", False),
+        ("label", "language", False),
+    ],
+)
+def test_counterfactual_text_does_not_change_training(make_recipe, one, other, same):
+    recipes = [trains_as(make_recipe(f"model.maci={maci}", f"name={maci}")) for maci in (one, other)]
+    assert (recipes[0] == recipes[1]) == same
+    assert trains_as(make_recipe("seed=2")) != trains_as(make_recipe("seed=3"))
 
 
 def test_a_report_needs_neither_model_nor_data(plan, reproduced, tmp_path, monkeypatch):

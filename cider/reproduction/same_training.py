@@ -1,0 +1,67 @@
+"""Runs that differ in evaluation alone: the weights of one are those of the other, so they are trained once.
+
+Counterfactual text is a matter of evaluation (method section 3): without it a model trains as with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from cider.checkpoints import link_or_copy
+from cider.experiment import Experiment
+from cider.inference.card import save_model_card
+from cider.recipe import Recipe
+from cider.run_folder import RunFolder, open_run
+from mer_data.files import sha256_file, write_json, write_text
+
+
+def trains_as(recipe: Recipe) -> Recipe:
+    """What of ``recipe`` decides the weights; equal for recipes that train to the same ones."""
+    maci = "label" if recipe.model.debiases_label else "none"
+    return recipe.model_copy(update={"name": "", "model": recipe.model.model_copy(update={"maci": maci})})
+
+
+def take_weights(recipe: Recipe, folder: Path, others: Iterable[Path]) -> Path | None:
+    """Make a finished run of ``recipe`` in ``folder`` from the first of ``others`` that trained the same.
+
+    Its provenance is that of the training, with the run and the checkpoint that the weights come from.
+
+    Args:
+        recipe: resolved.
+        folder: of the new run; a run without a complete epoch is replaced.
+        others: folders of runs.
+
+    Returns:
+        The run whose weights were taken; None where no finished one fits.
+
+    Raises:
+        MerDataError: a run that fits is damaged, or its data are not what they were.
+    """
+    for other in others:
+        source = RunFolder(other)
+        if not source.result_path.is_file():
+            continue
+        source, trained = open_run(other)
+        if trains_as(trained.recipe) == trains_as(recipe):
+            _write(recipe, folder, source)
+            return other
+    return None
+
+
+def _write(recipe: Recipe, folder: Path, source: RunFolder) -> None:
+    """The result comes last: with it the run counts as finished."""
+    experiment, run = Experiment.open(recipe), RunFolder(folder)
+    model = experiment.build_model()
+    source.load_weights(model)
+    run.start(experiment, replace=True)
+    recorded = {
+        **source.read_provenance(),
+        "recipe_digest": sha256_file(run.recipe_path),
+        "weights_of": {"run": source.path.name, "checkpoint": sha256_file(source.checkpoint_path)},
+    }
+    write_json(run.provenance_path, recorded)
+    link_or_copy(source.checkpoint_path, run.checkpoint_path)
+    write_text(run.log_path, source.log_path.read_text(encoding="utf-8"))
+    save_model_card(run, experiment, model)
+    write_text(run.result_path, source.result_path.read_text(encoding="utf-8"))
