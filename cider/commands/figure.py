@@ -31,6 +31,7 @@ def figure() -> None:
     Examples:
       cider figure embedding runs/sample-seed1111 runs/undistilled/sample-seed1111
       cider figure correction runs/sample-seed1111 --plain runs/plain/sample-seed1111
+      cider figure debiasing runs/sample-seed1111
     """
 
 
@@ -143,3 +144,33 @@ def correction(
         lines.append(f"  {name}: {scores} -> {step['predicted']}")
     lines += [found.caption, f"Figure: {paths[0]}"]
     conclude({**told, "files": list(map(str, paths))}, lines, None, as_json=as_json)
+
+
+@figure.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--rate", type=float, default=0.0, show_default=True, help="Missing rate.")
+@out_option
+@force_option
+@json_option
+def debiasing(run: Path, rate: float, out: Path | None, force: bool, as_json: bool) -> None:
+    """Show what each half of causal inference does to a run's answers, and what more of it would.
+
+    On validation and test: the answers with classes as at test and as in training, those to the
+    counterfactual text alone, and the curve over the strength tau.
+
+    \b
+    Examples:
+      cider figure debiasing runs/sample-seed1111
+      cider figure debiasing runs/sample-seed1111 --rate 0.5 --out figures
+    """  # fmt: skip
+    from cider.figures import explain_debiasing
+    from mer_data.errors import RunError
+    from mer_data.files import refuse_overwrite
+
+    stem = (out or run / "figures") / "debiasing"
+    refuse_overwrite(stem.with_suffix(".json"), force=force, error=RunError)
+    with progress_bar("folds") as progress:
+        found = explain_debiasing(run, rate=rate, progress=progress)
+    paths = found.write(stem)
+    lines = [*found.lines(), f"Written: {', '.join(map(str, paths))}"]
+    conclude({**found.to_json(), "files": list(map(str, paths))}, lines, None, as_json=as_json)

@@ -2,6 +2,7 @@ import pytest
 
 from cider.experiment import Experiment
 from cider.run_folder import RunFolder
+from cider.training_runs import train_run
 
 
 @pytest.fixture
@@ -28,3 +29,10 @@ def plain_run(fresh_run):
 @pytest.fixture
 def untrained_seven(fresh_run):
     return fresh_run("seven", "task=seven", "model.maci=none")
+
+
+@pytest.fixture
+def own_trained_label_run(home, make_recipe, tmp_path):
+    """A run with the causal module alone, trained for an epoch."""
+    recipe = make_recipe("model.maci=label", "training.max_epochs=1")
+    return train_run(recipe, tmp_path / "label", force=False).path
