@@ -12,6 +12,7 @@ from mer_data.commands.shared import DatasetName, conclude, json_option, progres
 if TYPE_CHECKING:
     from cider.reproduction.report import ReproducedTable
     from cider.reproduction.work import Survey
+    from mer_data.tasks import TaskName
 
 
 class TableName(click.ParamType):
@@ -36,6 +37,9 @@ class TableName(click.ParamType):
     type=DatasetName(),
     help="Only columns that train and test on it; may be given twice. Default: all columns.",
 )
+@click.option(
+    "--task", type=click.Choice(["binary", "seven"]), help="Only columns of this task; default: both."
+)
 @click.option("--rows", metavar="ROW,ROW,...", help="Rows of ours to run; default: all that have runs.")
 @click.option("--seeds", default="1111,1112,1113", show_default=True, help="Training seeds.")
 @click.option(
@@ -58,6 +62,7 @@ class TableName(click.ParamType):
 def reproduce(
     table: str,
     datasets: tuple[str, ...],
+    task: TaskName | None,
     rows: str | None,
     seeds: str,
     overrides: tuple[str, ...],
@@ -76,6 +81,7 @@ def reproduce(
     Examples:
       cider reproduce table4 --dataset mosi --dry-run
       cider reproduce table4 --dataset mosi --set model.text_encoder=minilm
+      cider reproduce table5 --dataset mosi --task binary --seeds 1111
       cider reproduce table5 --rows "CIDer,without MCM" --seeds 1111
       cider reproduce table13 --report-only --json
     """
@@ -88,6 +94,7 @@ def reproduce(
     plan = make_plan(
         find_table(table),
         datasets=datasets,
+        task=task,
         rows=[] if rows is None else [row.strip() for row in rows.split(",")],
         overrides=overrides,
         seeds=parse_training_seeds(seeds),

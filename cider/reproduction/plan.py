@@ -17,6 +17,7 @@ from cider.recipe import Recipe, find_recipe, load_recipe
 from cider.table_schema import Row
 from cider.tables import SWEEP, Column, PublishedTable, Run, slug
 from mer_data.errors import RecipeError
+from mer_data.tasks import TaskName
 
 FIXED_KEYS = ("name", "seed", "task", "data")
 """Keys of a recipe that the table decides."""
@@ -104,6 +105,7 @@ def make_plan(
     table: PublishedTable,
     *,
     datasets: Sequence[str] = (),
+    task: TaskName | None = None,
     rows: Sequence[str] = (),
     overrides: Sequence[str] = (),
     seeds: Sequence[int],
@@ -113,15 +115,16 @@ def make_plan(
     Args:
         table: published.
         datasets: only columns that train and test on these; none: all columns.
+        task: only columns whose runs are of it; None: all.
         rows: names of rows of ours; none: all that we have runs for.
         overrides: ``key=value`` for every run.
         seeds: of training.
 
     Raises:
-        RecipeError: the table has no such row or dataset, the row is published only, or an override changes
-            what the table decides.
+        RecipeError: the table has no such row, dataset or task, the row is published only, or an override
+            changes what the table decides.
     """
-    columns = _columns(table, datasets)
+    columns = _of_task(table, _columns(table, datasets), task)
     ours = [row for row in table.rows if any(table.runs(row, column) for column in columns)]
     chosen = [table.row(name) for name in rows] or ours
     for row in chosen:
@@ -150,6 +153,14 @@ def _columns(table: PublishedTable, datasets: Sequence[str]) -> tuple[Column, ..
             f"no column of {table.name} for dataset {', '.join(unused or datasets)}",
             expected=" or ".join(known),
         )
+    return chosen
+
+
+def _of_task(table: PublishedTable, columns: tuple[Column, ...], task: TaskName | None) -> tuple[Column, ...]:
+    """Cost of training is a mean over both tasks, so it is a column of neither alone."""
+    chosen = tuple(column for column in columns if task is None or column.tasks == (task,))
+    if not chosen:
+        raise RecipeError(f"no column of {table.name} is of task {task} alone", do="Leave out --task")
     return chosen
 
 

@@ -116,6 +116,21 @@ def test_a_wrong_override_is_told_when_recipes_are_made(tables):
         _ = plan.planned
 
 
+def test_columns_of_one_task_need_no_run_of_the_other(tables):
+    table = load_table("table1", tables)
+    seven = make_plan(table, task="seven", seeds=[1])
+    assert [column.metric for column in seven.columns] == ["acc7"]
+    assert names(seven) == ["tiny_seven", "tiny_seven-without_mcm"]
+    binary = make_plan(table, task="binary", seeds=[1])
+    assert {column.metric for column in binary.columns} == {"acc2"}
+    assert names(binary) == ["tiny_binary", "tiny_binary-without_mcm"]
+    for name, task in (("table2", "seven"), ("table3", "binary")):
+        with pytest.raises(
+            RecipeError, match=f"no column of {name} is of task {task} alone. Leave out --task"
+        ):
+            make_plan(load_table(name, tables), task=task, seeds=[1])
+
+
 def test_another_corpus_to_test_on_is_named_beside_that_of_training(tables):
     with pytest.raises(RecipeError, match="expected sample and second together"):
         make_plan(load_table("table4", tables), datasets=["sample"], seeds=[1])
