@@ -14,6 +14,7 @@ from cider.commands.reproduce import reproduce
 from cider.commands.shift import shift
 from cider.commands.train import train
 from cider.commands.tune import tune
+from cider.waiting import wait_briefly
 from mer_data.commands.shared import OneLineErrors
 
 
@@ -28,6 +29,7 @@ def main() -> None:
       cider compare runs/sample-seed1111 runs/sample-seed1112
       cider predict runs/sample-seed1111 --store data/sample/store/unaligned.h5
     """
+    wait_briefly()
 
 
 for command in (train, evaluate, compare, shift, reproduce, predict, figure, profile, tune):
