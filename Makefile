@@ -25,8 +25,9 @@ demo: $(VENV)/.installed
 	$(BIN)/cider evaluate runs/sample-seed1111
 	@echo "The report: $(DEMO)/runs/sample-seed1111/reports/rmfm-mask0/summary.html"
 
+# A process per core; the tests of a module stay together, for what they share.
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadscope
 
 test-slow: $(VENV)/.installed
 	$(BIN)/python -m pytest -m slow
