@@ -14,6 +14,7 @@ from cider.processes import Processes
 from cider.recipe import Recipe
 from cider.run_folder import RunFolder, open_run
 from cider.training import Progress, Trainer, TrainingResult
+from cider.training_lock import only_training
 from mer_data.errors import RunError
 from mer_data.files import refuse_overwrite
 
@@ -48,16 +49,18 @@ def train_run(recipe: Recipe, folder: Path, *, force: bool, progress: Progress |
         progress: as `Trainer.fit` calls it.
 
     Raises:
-        MerDataError: the folder is taken, or something that training needs is missing or does not fit.
+        MerDataError: the folder is taken, another process trains there, or something that training needs is
+            missing or does not fit.
     """
     processes = Processes.launched()
     run = RunFolder(folder)
-    with processes.together():
-        refuse_overwrite(folder, force=force, error=RunError)
-        experiment = Experiment.open(recipe)
-        trainer = Trainer(experiment, run)
-    processes.on_main(lambda: run.start(experiment, replace=force))
-    return TrainedRun(folder, recipe.selection.metric, "trained", trainer.fit(progress))
+    with only_training(folder, processes):
+        with processes.together():
+            refuse_overwrite(folder, force=force, error=RunError)
+            experiment = Experiment.open(recipe)
+            trainer = Trainer(experiment, run)
+        processes.on_main(lambda: run.start(experiment, replace=force))
+        return TrainedRun(folder, recipe.selection.metric, "trained", trainer.fit(progress))
 
 
 def resume_run(folder: Path, tell: Tell, *, progress: Progress | None = None) -> TrainedRun:
@@ -69,7 +72,8 @@ def resume_run(folder: Path, tell: Tell, *, progress: Progress | None = None) ->
         progress: as `Trainer.fit` calls it.
 
     Raises:
-        MerDataError: no run, one of another recipe, store or split, or one without a whole checkpoint.
+        MerDataError: no run, one of another recipe, store or split, one without a whole checkpoint, or one
+            that another process trains.
     """
     processes = Processes.launched()
     with processes.together():
@@ -80,10 +84,12 @@ def resume_run(folder: Path, tell: Tell, *, progress: Progress | None = None) ->
             tell(f"{folder} is finished already.")
             return TrainedRun(folder, metric, "kept", finished)
         trainer = Trainer(experiment, run)
-    epoch, dropped = trainer.resume(tell)
-    lines = f"{dropped} lines of later epochs were" if dropped > 1 else "1 line of later epochs was"
-    tell(f"{folder} continues after epoch {epoch}" + (f"; {lines} dropped from its log." if dropped else "."))
-    return TrainedRun(folder, metric, "resumed", trainer.fit(progress))
+    with only_training(folder, processes):
+        epoch, dropped = trainer.resume(tell)
+        lines = f"{dropped} lines of later epochs were" if dropped > 1 else "1 line of later epochs was"
+        told = f"; {lines} dropped from its log." if dropped else "."
+        tell(f"{folder} continues after epoch {epoch}{told}")
+        return TrainedRun(folder, metric, "resumed", trainer.fit(progress))
 
 
 def train_seeds(

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cider.commands.numbers import parse_rates, parse_seeds
 from mer_data.commands.shared import DatasetName, conclude, json_option, progress_bar, repeated
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def evaluate(
 
 def choices_of(*, rates: str | None, mask_seeds: str | None, **others: Any) -> Choices:
     """What ``sweep_options`` chose."""
-    from cider.evaluation.run import Choices, parse_rates, parse_seeds
+    from cider.evaluation.run import Choices
 
     return Choices(
         rates=None if rates is None else parse_rates(rates),

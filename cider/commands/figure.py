@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from cider.commands.numbers import parse_rates
 from mer_data.commands.shared import conclude, force_option, json_option, progress_bar
 
 if TYPE_CHECKING:
@@ -74,7 +75,6 @@ def embedding(
       cider figure embedding runs/sample-seed1111 runs/undistilled/sample-seed1111
       cider figure embedding runs/mosi-seed1111 --rates 0,0.5,0.9 --method pca --out figures
     """  # fmt: skip
-    from cider.evaluation.run import parse_rates
     from cider.figures import embed_runs
     from mer_data.errors import RunError
     from mer_data.files import refuse_overwrite

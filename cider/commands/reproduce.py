@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
-from cider.commands.train import epoch_bar, parse_training_seeds
+from cider.commands.numbers import parse_seeds
+from cider.commands.train import epoch_bar
 from mer_data.commands.shared import DatasetName, conclude, json_option, progress_bar
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def reproduce(
         task=task,
         rows=[] if rows is None else [row.strip() for row in rows.split(",")],
         overrides=overrides,
-        seeds=parse_training_seeds(seeds),
+        seeds=parse_seeds(seeds),
     )
     if dry_run:
         _tell_survey(survey(plan, out), as_json=as_json)

@@ -7,7 +7,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from cider.commands.evaluate import choices_of, sweep_options
-from cider.commands.train import RecipeName, epoch_bar, parse_training_seeds
+from cider.commands.numbers import parse_seeds
+from cider.commands.train import RecipeName, epoch_bar
 from mer_data.commands.shared import Numbers, conclude, json_option, progress_bar
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def _plan(
     return ShiftPlan.of(
         [load_recipe(find_recipe(name), overrides) for name in names],
         out,
-        seeds=None if seeds is None else parse_training_seeds(seeds),
+        seeds=None if seeds is None else parse_seeds(seeds),
         series=series,
         severities=severities,
     )

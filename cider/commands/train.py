@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
+from cider.commands.numbers import parse_seeds
 from mer_data.commands.shared import conclude, force_option, json_option
 
 if TYPE_CHECKING:
@@ -133,20 +134,8 @@ def _recipes(name: str, overrides: tuple[str, ...], seed: int | None, seeds: str
     from cider.recipe import find_recipe, load_recipe
 
     path = find_recipe(name)
-    chosen: Sequence[int | None] = [seed] if seeds is None else parse_training_seeds(seeds)
+    chosen: Sequence[int | None] = [seed] if seeds is None else parse_seeds(seeds)
     return [load_recipe(path, overrides if one is None else (*overrides, f"seed={one}")) for one in chosen]
-
-
-def parse_training_seeds(text: str) -> list[int]:
-    """Training seeds from "1111,1112"; a RecipeError where they are none, or one is there twice."""
-    from mer_data.errors import RecipeError
-
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() for part in parts) or len(set(map(int, parts))) < len(parts):
-        raise RecipeError(
-            "not a list of seeds", found=repr(text), expected="different whole numbers, as 1111,1112,1113"
-        )
-    return [int(part) for part in parts]
 
 
 @contextmanager

@@ -265,39 +265,3 @@ def _result(run: RunFolder) -> dict[str, Any] | None:
     except ValueError as error:
         raise RunError("damaged result of training", where=run.result_path, do="Train again") from error
     return content if isinstance(content, dict) else None
-
-
-def parse_rates(text: str) -> tuple[float, ...]:
-    """Missing rates from "0,0.5,1".
-
-    Raises:
-        RecipeError: not numbers, not rising, or outside [0, 1].
-    """
-    try:
-        rates = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        rates = ()
-    if not rates or any(not 0 <= rate <= 1 for rate in rates) or list(rates) != sorted(set(rates)):
-        raise RecipeError(
-            "not a list of missing rates", found=repr(text), expected="rising numbers in [0, 1], as 0,0.5,1"
-        )
-    return rates
-
-
-def parse_seeds(text: str) -> tuple[int, ...]:
-    """Mask seeds from "0,1,2".
-
-    Raises:
-        RecipeError: not whole numbers from 0 on, or one twice.
-    """
-    try:
-        seeds = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        seeds = ()
-    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
-        raise RecipeError(
-            "not a list of mask seeds",
-            found=repr(text),
-            expected="different whole numbers from 0 on, as 0,1,2",
-        )
-    return seeds

@@ -139,7 +139,7 @@ def test_bad_rates_are_one_line(home, cider, fails, own_run, rates):
 
 @pytest.mark.parametrize("seeds", ["a", "0,0", "-1", ""])
 def test_bad_mask_seeds_are_one_line(home, cider, fails, own_run, seeds):
-    assert "not a list of mask seeds" in fails(cider("evaluate", own_run, "--mask-seeds", seeds))
+    assert "not a list of seeds" in fails(cider("evaluate", own_run, "--mask-seeds", seeds))
 
 
 def test_a_folder_that_is_no_run_is_one_line(home, cider, fails, tmp_path):

@@ -1,11 +1,10 @@
 import json
-import math
 import shutil
 
 import pytest
 
 from cider.evaluation import protocols
-from cider.evaluation.run import Choices, compare_evaluated, evaluate_run, parse_rates, parse_seeds
+from cider.evaluation.run import Choices, compare_evaluated, evaluate_run
 from cider.experiment import Experiment
 from cider.run_folder import RunFolder
 from cider.training import Trainer
@@ -191,28 +190,3 @@ def test_runs_of_other_splits_are_refused(home, own_run, untrained):
     evaluate_run(other)
     with pytest.raises(RunError, match=r"tested on different utterances: found 24, \d+ of them alone"):
         compare_evaluated([own_run, other])
-
-
-# --- what is typed ---
-
-
-def test_rates_and_seeds_are_parsed():
-    assert parse_rates("0,0.5,1") == (0.0, 0.5, 1.0)
-    assert parse_rates(" 0.25 ") == (0.25,)
-    assert parse_seeds("0,2,1") == (0, 2, 1)
-
-
-@pytest.mark.parametrize(
-    "text", ["", "a", "0,,1", "0;1", "1,0", "0,0", "-0.1,0", "0,1.1", "nan", "0,nan,1", "inf"]
-)
-def test_other_rates_are_refused(text):
-    with pytest.raises(RecipeError, match=r"not a list of missing rates: found .*rising numbers in \[0, 1\]"):
-        assert not math.isnan(sum(parse_rates(text)))
-
-
-@pytest.mark.parametrize("text", ["", "a", "0,,1", "0.5", "0,0", "-1"])
-def test_other_seeds_are_refused(text):
-    with pytest.raises(
-        RecipeError, match=r"not a list of mask seeds: found .* expected different whole numbers"
-    ):
-        parse_seeds(text)
