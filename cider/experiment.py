@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from cider.maci import SentimentModel
 from cider.model import Architecture, FeatureShapes
 from cider.models.build import BackboneChoice, build_model
-from cider.recipe import ModelSettings, Recipe
+from cider.recipe import Recipe
+from cider.recipe_settings import ModelSettings
 from mer_data.batches import SpecialTokens, special_tokens
 from mer_data.errors import RecipeError, SplitError
 from mer_data.splits import SplitManifest

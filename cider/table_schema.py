@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from cider.recipe import Pattern, Rates
+from cider.recipe_settings import Pattern, Rates
 from mer_data.tasks import TaskName
 
 Kind = Literal["comparison", "ablation", "complexity", "cross_dataset", "per_rate"]

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from cider.recipe import TASK_METRICS, recipe_folder
+from cider.recipe import recipe_folder
+from cider.recipe_settings import TASK_METRICS
 from cider.table_schema import (
     AnyPattern,
     ColumnGroup,

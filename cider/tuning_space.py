@@ -11,7 +11,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.trial import FrozenTrial
 
-from cider.recipe import ModelSettings, Recipe
+from cider.recipe import Recipe
+from cider.recipe_settings import ModelSettings
 from mer_data.errors import RecipeError
 
 _DROPOUTS = ("attention", "embedding", "output")

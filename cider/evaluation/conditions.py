@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cider.evaluation.metrics import areas
-from cider.recipe import EvaluationPattern, Pattern
+from cider.recipe_settings import EvaluationPattern, Pattern
 from mer_data.errors import RecipeError
 
 SMM = "smm"

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cider.evaluation.metrics import Array, areas, score_many
-from cider.recipe import Debiasing
+from cider.recipe_settings import Debiasing
 from mer_data.errors import RunError
 from mer_data.tasks import Task
 

@@ -22,7 +22,7 @@ from cider.evaluation.debiasing import best_strengths, debiased, require_strengt
 from cider.evaluation.metrics import score_many
 from cider.evaluation.predictions import FoldPredictions, SweepPredictions
 from cider.evaluation.predictor import EVALUATED_MEANS
-from cider.recipe import Debiasing
+from cider.recipe_settings import Debiasing
 from mer_data.errors import RunError
 from mer_data.tasks import Task
 

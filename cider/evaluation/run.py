@@ -18,14 +18,8 @@ from cider.evaluation.report import write_report
 from cider.evaluation.report_notes import Measured, RunFacts
 from cider.evaluation.sweep import Progress, load_sweep, predict_sweep
 from cider.evaluation.target import Target, open_target
-from cider.recipe import (
-    Debiasing,
-    EvaluationPattern,
-    EvaluationPrecision,
-    EvaluationSettings,
-    Recipe,
-    load_recipe,
-)
+from cider.recipe import Recipe, load_recipe
+from cider.recipe_settings import Debiasing, EvaluationPattern, EvaluationPrecision, EvaluationSettings
 from cider.run_folder import RunFolder, open_run
 from mer_data.errors import RecipeError, RunError
 

@@ -24,7 +24,8 @@ from cider.evaluation.shared_texts import SharedTexts
 from cider.evaluation.target import OpenTarget, Target, saved_target
 from cider.experiment import Experiment
 from cider.model import CausalHead
-from cider.recipe import EvaluationPrecision, load_recipe
+from cider.recipe import load_recipe
+from cider.recipe_settings import EvaluationPrecision
 from cider.run_folder import RunFolder
 from mer_data.errors import RunError
 from mer_data.files import sha256_file, sha256_text

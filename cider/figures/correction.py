@@ -17,7 +17,7 @@ from cider.experiment import Experiment
 from cider.figures.trained import TrainedRun
 from cider.inference.tau import Tau, tau_of_run
 from cider.model import counterfactual_ids
-from cider.recipe import Debiasing
+from cider.recipe_settings import Debiasing
 from mer_data.batches import UtteranceDataset
 from mer_data.errors import RunError
 from mer_data.files import write_json

@@ -16,7 +16,7 @@ from cider.experiment import Experiment
 from cider.maci import SentimentModel
 from cider.model import Architecture, CIDer, FeatureShapes
 from cider.models.build import BackboneChoice, build_model
-from cider.recipe import Debiasing
+from cider.recipe_settings import Debiasing
 from cider.run_folder import RunFolder
 from mer_data.batches import special_tokens
 from mer_data.errors import MerDataError, RunError

@@ -16,7 +16,8 @@ from cider.evaluation.shared_texts import SharedTexts
 from cider.evaluation.sweep import load_sweep
 from cider.experiment import Experiment
 from cider.maci import SentimentModel
-from cider.recipe import EvaluationSettings, load_recipe
+from cider.recipe import load_recipe
+from cider.recipe_settings import EvaluationSettings
 from cider.run_folder import RunFolder, open_run
 from mer_data.errors import MerDataError, RunError
 

@@ -18,7 +18,7 @@ from mer_data.text_encoders import load_text_encoder
 
 if TYPE_CHECKING:
     from cider.experiment import Experiment
-    from cider.recipe import Maci
+    from cider.recipe_settings import Maci
 
 
 @dataclass(frozen=True)

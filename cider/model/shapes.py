@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from cider.recipe import Fusion
+from cider.recipe_settings import Fusion
 from mer_data.errors import MerDataError, RecipeError
 
 
