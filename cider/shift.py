@@ -10,7 +10,8 @@ from pathlib import Path
 from cider.computed_inputs import make_missing_inputs
 from cider.evaluation.conditions import SweepPlan
 from cider.evaluation.run import Choices, evaluate_run, load_scored
-from cider.evaluation.shift_curve import ShiftCurves, ShiftedRun, several_severities, shift_curves
+from cider.evaluation.shift_curve import ShiftCurves, shift_curves
+from cider.evaluation.shift_grid import ShiftedRun, several_severities
 from cider.evaluation.shift_report import write_shift_report
 from cider.evaluation.sweep import Progress
 from cider.experiment import Experiment

@@ -22,14 +22,14 @@ from numpy.typing import NDArray
 
 from cider.evaluation.compare import mean_resampled
 from cider.evaluation.conditions import SweepPlan
-from cider.evaluation.groups import ScoredRun, group_by_recipe, on_same_utterances
+from cider.evaluation.groups import ScoredRun, on_same_utterances
 from cider.evaluation.intervals import weights_by_unit
 from cider.evaluation.metrics import areas
 from cider.evaluation.predictions import FoldPredictions
 from cider.evaluation.protocols import MetricTable, without_nan
+from cider.evaluation.shift_grid import Grid, ShiftedRun, run_grids, several_severities
 from cider.evaluation.uncertainty import LEVEL, SEED, Unit, percentile_interval
-from mer_data.errors import RunError
-from mer_data.splits.series import SeriesSplit, as_series
+from mer_data.splits.series import SeriesSplit
 
 Values = NDArray[np.float64]
 Table = dict[str, Values]
@@ -38,15 +38,6 @@ Table = dict[str, Values]
 AREA_OVER_SEVERITY = "area_over_severity"
 NORMALISED_AREA_OVER_SEVERITY = "normalised_area_over_severity"
 CHANGE = "change"
-_OF_THE_SPLIT = ("data.split", "split")
-
-
-@dataclass(frozen=True)
-class ShiftedRun:
-    """A scored run and the split that it was trained and tested on."""
-
-    run: ScoredRun
-    split: SeriesSplit
 
 
 @dataclass(frozen=True)
@@ -175,7 +166,7 @@ def shift_curves(runs: Sequence[ShiftedRun], *, resamples: int) -> ShiftCurves:
     axis = SeverityAxis(tuple(split.severity for split in splits))
     by_level = [[one.run for one in runs if one.split.severity == level] for level in axis.levels]
     comparable = [on_same_utterances(some) for some in by_level]
-    grids = _grids(comparable, axis)
+    grids = run_grids(comparable, axis.levels)
     plan = runs[0].run.scores.plan
     weights, notes = _joint_weights([some[0].test for some in comparable], resamples)
     groups: list[CurveGroup] = []
@@ -185,60 +176,6 @@ def shift_curves(runs: Sequence[ShiftedRun], *, resamples: int) -> ShiftCurves:
         groups.append(_group(label, grid, axis, resampled, first))
         first = first or resampled
     return ShiftCurves(axis, splits, plan, tuple(groups), resamples, notes)
-
-
-def several_severities(splits: Sequence[SeriesSplit]) -> tuple[SeriesSplit, ...]:
-    """The splits by rising severity, each once.
-
-    Raises:
-        RunError: they have a single severity.
-        SplitError: they are of different series.
-    """
-    series = as_series(splits)
-    if len(series) < 2:
-        raise RunError(
-            "a curve needs two severities or more",
-            found=f"severity {series[0].severity:g} alone",
-            do="Take other splits of the series too, or compare runs of one split with `cider compare`",
-        )
-    return series
-
-
-Grid = tuple[tuple[ScoredRun, ...], ...]
-"""Runs by severity and seed (L, G)."""
-
-
-def _grids(by_level: Sequence[Sequence[ScoredRun]], axis: SeverityAxis) -> dict[str, Grid]:
-    """The runs of every recipe; each recipe has the same seeds at all severities."""
-    level_of = {run.path: level for level, some in zip(axis.levels, by_level, strict=True) for run in some}
-    grids: dict[str, Grid] = {}
-    every_run = [run for some in by_level for run in some]
-    for label, members in group_by_recipe(every_run, but_for=_OF_THE_SPLIT).items():
-        found: dict[tuple[float, int], ScoredRun] = {}
-        for run in members:
-            key = level_of[run.path], run.recipe.seed
-            if key in found:
-                raise RunError(
-                    f"{run.path} and {found[key].path} are trained by one recipe on one split with one seed",
-                    found=f"severity {key[0]:g}, seed {key[1]}",
-                    do="Name one of them",
-                )
-            found[key] = run
-        seeds = sorted({seed for _, seed in found})
-        missing = [
-            f"seed {seed} at severity {level:g}"
-            for level in axis.levels
-            for seed in seeds
-            if (level, seed) not in found
-        ]
-        if missing:
-            raise RunError(
-                f"{label} lacks runs of the grid severity x seed",
-                found=f"no run of {'; '.join(missing)}",
-                do="Train them with `cider shift RECIPE --seeds`, or leave that seed out everywhere",
-            )
-        grids[label] = tuple(tuple(found[level, seed] for seed in seeds) for level in axis.levels)
-    return grids
 
 
 def _joint_weights(

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from cider.evaluation.conditions import SweepPlan
 from cider.evaluation.metrics import score
-from cider.evaluation.shift_curve import SeverityAxis, ShiftedRun, shift_curves
+from cider.evaluation.shift_curve import SeverityAxis, shift_curves
+from cider.evaluation.shift_grid import ShiftedRun
 from mer_data.errors import RunError, SplitError
 
 LEVELS = (0.0, 0.25, 1.0)
