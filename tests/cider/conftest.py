@@ -1,6 +1,7 @@
 """A tiny workspace, made once, and small recipes on it."""
 
 import shutil
+from base64 import b64decode
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,10 @@ model: {text_encoder: tiny, layers: 1, width: 8, heads: 2}
 training: {batch_size: 32, max_epochs: 1, encoder_learning_rate: 0.001}
 evaluation: {rates: [0, 0.5, 1]}
 """
+
+ONE_PIXEL = b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
+)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -161,3 +166,13 @@ def two_corpora(own_home, second_corpus) -> Path:
     """The tiny workspace with a dataset called second, to be changed."""
     shutil.copytree(second_corpus, own_home / "second")
     return own_home
+
+
+@pytest.fixture
+def quick_figures(monkeypatch):
+    """Figures are made as ever and saved as one pixel: drawing takes most of the time of a page."""
+
+    def save(figure, path, *, format, **_):
+        Path(path).write_bytes(ONE_PIXEL if format == "png" else b"%PDF")
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", save)

@@ -23,3 +23,19 @@ def fails():
         return line
 
     return check
+
+
+@pytest.fixture
+def hardly_trained(home, make_recipe, tmp_path):
+    """A run with the weights of the start: ``hardly_trained("plain", "model.maci=none")``."""
+    from cider.experiment import Experiment
+    from cider.run_folder import RunFolder
+    from cider.training import Trainer
+
+    def make(name, *overrides):
+        experiment, run = Experiment.open(make_recipe(*overrides)), RunFolder(tmp_path / name)
+        run.start(experiment)
+        run.save_weights(Trainer(experiment, run).model)
+        return run.path
+
+    return make

@@ -1,34 +1,18 @@
 import json
-from pathlib import Path
 
 import pytest
 
 from cider.evaluation.run import Choices, evaluate_run
 
-
-@pytest.fixture(autouse=True)
-def _quick_figures(monkeypatch):
-    """Figures are made as ever and saved as one byte: drawing takes most of the time of a report."""
-    monkeypatch.setattr(
-        "matplotlib.figure.Figure.savefig", lambda figure, path, **_: Path(path).write_bytes(b"1")
-    )
+pytestmark = pytest.mark.usefixtures("quick_figures")
 
 
 @pytest.fixture
-def other_run(home, make_recipe, own_run, tmp_path):
-    """A run without causal inference, hardly trained and evaluated."""
-    from cider.experiment import Experiment
-    from cider.run_folder import RunFolder
-    from cider.training import Trainer
-
-    experiment, run = (
-        Experiment.open(make_recipe("model.maci=none", "name=plain")),
-        RunFolder(tmp_path / "plain"),
-    )
-    run.start(experiment)
-    run.save_weights(Trainer(experiment, run).model)
-    evaluate_run(run.path)
-    return run.path
+def other_run(hardly_trained):
+    """A run without causal inference, evaluated."""
+    path = hardly_trained("plain", "model.maci=none", "name=plain")
+    evaluate_run(path)
+    return path
 
 
 def test_two_recipes_are_compared_without_data(cider, own_run, other_run, monkeypatch, tmp_path):

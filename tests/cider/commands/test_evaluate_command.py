@@ -1,37 +1,20 @@
 import json
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+pytestmark = pytest.mark.usefixtures("quick_figures")
+
 METRICS = ["acc2", "f1", "acc2_has0", "f1_has0", "acc3", "f1_3"]
 
 
-@pytest.fixture(autouse=True)
-def _quick_figures(monkeypatch):
-    """Figures are made as ever and saved as one byte: drawing takes most of the time of a report."""
-    monkeypatch.setattr(
-        "matplotlib.figure.Figure.savefig", lambda figure, path, **_: Path(path).write_bytes(b"1")
-    )
-
-
 @pytest.fixture
-def second_run(home, make_recipe, own_run, tmp_path):
-    """A run of another seed, hardly trained."""
-    from cider.experiment import Experiment
-    from cider.run_folder import RunFolder
-    from cider.training import Trainer
-
-    experiment, run = (
-        Experiment.open(make_recipe("seed=1112", "training.max_epochs=4")),
-        RunFolder(tmp_path / "second"),
-    )
-    run.start(experiment)
-    run.save_weights(Trainer(experiment, run).model)
-    return run.path
+def second_run(hardly_trained):
+    """A run of another seed."""
+    return hardly_trained("second", "seed=1112", "training.max_epochs=4")
 
 
 def loads(text):

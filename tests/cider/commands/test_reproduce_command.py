@@ -1,16 +1,9 @@
 import json
-from pathlib import Path
 
 import pytest
 from reproduction_tables import write_tables
 
-
-@pytest.fixture(autouse=True)
-def _quick_figures(monkeypatch):
-    """Figures are made as ever and saved as one byte: drawing takes most of the time of a page."""
-    monkeypatch.setattr(
-        "matplotlib.figure.Figure.savefig", lambda figure, path, **_: Path(path).write_bytes(b"1")
-    )
+pytestmark = pytest.mark.usefixtures("quick_figures")
 
 
 @pytest.fixture

@@ -9,14 +9,9 @@ from mer_data.splits.manifest import SplitManifest
 from mer_data.tasks import get_task
 from mer_data.workspace import Workspace
 
+pytestmark = pytest.mark.usefixtures("quick_figures")
+
 BRIEF = ("--rates", "0,1", "--resamples", "100")
-
-
-@pytest.fixture(autouse=True)
-def _quick_figures(monkeypatch):
-    monkeypatch.setattr(
-        "matplotlib.figure.Figure.savefig", lambda figure, path, **_: Path(path).write_bytes(b"1")
-    )
 
 
 @pytest.fixture(scope="module")

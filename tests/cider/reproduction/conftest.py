@@ -51,11 +51,3 @@ def reproduced(tiny_home, plan, tmp_path_factory):
         patch.setenv("MER_DATA_HOME", str(tiny_home))
         found = reproduce(plan, parent, Watch(told.append))
     return parent, found, told
-
-
-@pytest.fixture
-def quick_figures(monkeypatch):
-    """Figures are made as ever and saved as a few bytes: drawing takes most of the time of a page."""
-    monkeypatch.setattr(
-        "matplotlib.figure.Figure.savefig", lambda figure, path, **_: Path(path).write_bytes(b"1")
-    )
