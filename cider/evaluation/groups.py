@@ -11,6 +11,7 @@ from typing import Any
 from cider.evaluation.predictions import FoldPredictions
 from cider.evaluation.protocols import SweepScores
 from cider.recipe import Recipe
+from cider.recipe_settings import Maci
 from mer_data.errors import RunError
 
 _NAMED = 3
@@ -44,12 +45,13 @@ def on_same_utterances(runs: Sequence[ScoredRun]) -> list[ScoredRun]:
         RunError: a run twice, different tasks, or different test utterances or labels.
     """
     first = runs[0]
-    seen: dict[str, Path] = {}
+    seen: dict[tuple[str, Maci], Path] = {}
     for run in runs:
-        checkpoint = run.identity["checkpoint"]
-        if checkpoint in seen:
-            raise RunError(f"{run.path} and {seen[checkpoint]} are one run: their checkpoints are equal")
-        seen[checkpoint] = run.path
+        # With and without counterfactual text runs have the same weights and answer differently.
+        same = run.identity["checkpoint"], run.recipe.model.maci
+        if same in seen:
+            raise RunError(f"{run.path} and {seen[same]} are one run: their checkpoints are equal")
+        seen[same] = run.path
     return [first, *(_in_order_of(first, run) for run in runs[1:])]
 
 

@@ -86,6 +86,11 @@ def test_a_run_is_not_compared_with_itself(run):
         on_same_utterances([run("a"), run("b", checkpoint="sha256:a")])
 
 
+def test_runs_of_equal_weights_with_and_without_counterfactual_text_are_two(run):
+    one, other = run("a"), run("b", "model.maci=label", checkpoint="sha256:a")
+    assert [each.path for each in on_same_utterances([one, other])] == [one.path, other.path]
+
+
 # --- groups ---
 
 
