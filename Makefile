@@ -25,9 +25,9 @@ demo: $(VENV)/.installed
 	$(BIN)/cider evaluate runs/sample-seed1111
 	@echo "The report: $(DEMO)/runs/sample-seed1111/reports/rmfm-mask0/summary.html"
 
-# A process per core; the tests of a module stay together, for what they share.
+# A process per core, four at most, with one thread each; the tests of a module stay together, for what they share.
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -n auto --dist loadscope
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadscope
 
 test-slow: $(VENV)/.installed
 	$(BIN)/python -m pytest -m slow
