@@ -14,8 +14,8 @@ from cider.commands.reproduce import reproduce
 from cider.commands.shift import shift
 from cider.commands.train import train
 from cider.commands.tune import tune
-from cider.waiting import wait_briefly
 from mer_data.commands.shared import OneLineErrors
+from mer_data.waiting import wait_briefly
 
 
 @click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})

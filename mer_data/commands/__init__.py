@@ -21,6 +21,7 @@ from mer_data.commands.sources import sources
 from mer_data.commands.standard_split import standard_split
 from mer_data.commands.statistics import statistics
 from mer_data.commands.verify import verify
+from mer_data.waiting import wait_briefly
 
 
 @click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
@@ -38,6 +39,7 @@ def main() -> None:
       mer-data counterfactual-vocab
       cider train sample
     """
+    wait_briefly()
 
 
 _COMMANDS = (

@@ -1,4 +1,4 @@
-"""Training while other programs use all cores: with the waiting that cider sets, and with OpenMP's own.
+"""Training while other programs use all cores: with the waiting that the commands set, and with OpenMP's own.
 
 ``small`` trains one epoch each way, to see that it runs.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from measure import machine, table
 
-WAYS = {"as cider sets it": {}, "OpenMP's own": {"GOMP_SPINCOUNT": "300000"}}
+WAYS = {"as the commands set it": {}, "OpenMP's own": {"GOMP_SPINCOUNT": "300000"}}
 _SPIN = "while True: pass"
 
 

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from cider.waiting import wait_briefly
+from mer_data.waiting import wait_briefly
 
 
 @pytest.fixture
