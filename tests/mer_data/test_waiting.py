@@ -31,10 +31,9 @@ def test_what_the_environment_says_stays(monkeypatch, name, value):
     }  # fmt: skip
 
 
-def test_it_is_said_before_torch_is_there():
-    code = (
-        "import sys, os; from cider.commands import main;main(['compare', 'nowhere'], standalone_mode=False)"
-    )
+@pytest.mark.parametrize(("package", "command"), [("cider", "compare"), ("mer_data", "statistics")])
+def test_it_is_said_before_torch_is_there(package, command):
+    code = f"from {package}.commands import main; main([{command!r}], standalone_mode=False)"
     told = "import atexit, os, sys; atexit.register(lambda: print(os.environ['GOMP_SPINCOUNT'], flush=True));"
     clean = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
     result = subprocess.run(
