@@ -35,8 +35,9 @@ def only_training(folder: Path, processes: Processes) -> Iterator[None]:
 
 
 def _take(folder: Path) -> FileLock:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder.parent / f".{folder.name}.training")
+    real = folder.resolve()  # a link, or "." typed inside the folder, is the same run
+    real.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(real.parent / f".{real.name}.training")
     try:
         lock.acquire(timeout=0)
     except Timeout as error:

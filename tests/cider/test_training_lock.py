@@ -1,6 +1,7 @@
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from filelock import FileLock
@@ -51,6 +52,20 @@ def test_resuming_is_refused_too_and_leaves_the_run_as_it_is(recipe, tmp_path, o
     lock = FileLock(own_run.parent / f".{own_run.name}.training")
     with lock, pytest.raises(RunError, match="another process is training this run"):
         resume_run(own_run, lambda line: None)
+    assert names(own_run) == before
+
+
+@pytest.mark.parametrize("name", [".", "../link"])
+def test_another_name_of_the_folder_is_the_same_run(home, own_run, monkeypatch, name):
+    (own_run / "result.json").unlink()
+    (own_run.parent / "link").symlink_to(own_run)
+    monkeypatch.chdir(own_run)
+    before = names(own_run)
+    with (
+        FileLock(own_run.parent / f".{own_run.name}.training"),
+        pytest.raises(RunError, match="another process is training this run"),
+    ):
+        resume_run(Path(name), lambda line: None)
     assert names(own_run) == before
 
 
