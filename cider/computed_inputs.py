@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cider.experiment import Experiment
+from cider.split_inputs import statistics_input, vocabulary_input
 from mer_data.statistics.class_statistics import class_statistics
 from mer_data.statistics.vocabulary import counterfactual_vocabulary
 from mer_data.text_encoders import load_text_encoder
-from mer_data.workspace import Workspace
 
 
 def make_missing_inputs(
@@ -29,16 +29,13 @@ def make_missing_inputs(
     Raises:
         StatisticsError: the training fold is empty.
     """
-    workspace, settings = Workspace(experiment.recipe.data.dataset), experiment.recipe.model
-    store, split, task = experiment.store, experiment.split, experiment.task
-    statistics = workspace.statistics_path(
-        store.path, experiment.split_path, task.name, settings.text_encoder
-    )
-    if settings.debiases_label and not statistics.is_file():
-        tell(f"Class statistics are not there: computing {statistics}.")
-        encoder = load_text_encoder(settings.text_encoder, store.word_pieces)
-        class_statistics(store, split, task, encoder, progress=progress).save(statistics)
-    vocabulary = workspace.vocabulary_path(store.path, experiment.split_path, task.name)
-    if settings.debiases_language and not vocabulary.with_suffix(".json").is_file():
-        tell(f"The counterfactual vocabulary is not there: counting {vocabulary}.")
-        counterfactual_vocabulary(store, split, task).save(vocabulary)
+    recipe, store, split, task = experiment.recipe, experiment.store, experiment.split, experiment.task
+    statistics = statistics_input(recipe, store.path, experiment.split_path)
+    if statistics.is_missing:
+        tell(f"Class statistics are not there: computing {statistics.save_path}.")
+        encoder = load_text_encoder(recipe.model.text_encoder, store.word_pieces)
+        class_statistics(store, split, task, encoder, progress=progress).save(statistics.save_path)
+    vocabulary = vocabulary_input(recipe, store.path, experiment.split_path)
+    if vocabulary.is_missing:
+        tell(f"The counterfactual vocabulary is not there: counting {vocabulary.save_path}.")
+        counterfactual_vocabulary(store, split, task).save(vocabulary.save_path)

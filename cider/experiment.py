@@ -14,6 +14,7 @@ from cider.model import Architecture, FeatureShapes
 from cider.models.build import BackboneChoice, build_model
 from cider.recipe import Recipe
 from cider.recipe_settings import ModelSettings
+from cider.split_inputs import statistics_input, vocabulary_input
 from mer_data.batches import SpecialTokens, special_tokens
 from mer_data.errors import RecipeError, SplitError
 from mer_data.splits import SplitManifest
@@ -129,39 +130,13 @@ class Experiment:
 
     def class_statistics(self, encoder: TextEncoder) -> ClassStatistics:
         """The class statistics of exactly this store, split, task and text encoder."""
-        workspace = Workspace(self.recipe.data.dataset)
-        path = workspace.statistics_path(self.store.path, self.split_path, self.task.name, encoder.name)
-        command = statistics_command(self.recipe, self.split_path.stem)
-        statistics = ClassStatistics.load(path, command=command)
-        statistics.check(statistics_origin(self.store, self.split, encoder), self.task, path)
+        source = statistics_input(self.recipe, self.store.path, self.split_path)
+        statistics = ClassStatistics.load(source.read_path, command=source.command)
+        statistics.check(statistics_origin(self.store, self.split, encoder), self.task, source.read_path)
         return statistics
 
     def kept_token_ids(self) -> NDArray[np.int64]:
         """Ids of the counterfactual vocabulary of exactly this corpus, split and task."""
-        workspace = Workspace(self.recipe.data.dataset)
-        path = workspace.vocabulary_path(self.store.path, self.split_path, self.task.name)
-        return load_kept_tokens(
-            path.with_suffix(".json"),
-            vocabulary_origin(self.store, self.split),
-            self.task,
-            command=vocabulary_command(self.recipe, self.split_path.stem),
-        )
-
-
-def statistics_command(recipe: Recipe, split: str) -> str:
-    """What makes the class statistics that ``recipe`` needs of the split of this name."""
-    return f"{_command('statistics', recipe, split)} --text-encoder {recipe.model.text_encoder}"
-
-
-def vocabulary_command(recipe: Recipe, split: str) -> str:
-    """What makes the counterfactual vocabulary that ``recipe`` needs of the split of this name."""
-    return _command("counterfactual-vocab", recipe, split)
-
-
-def _command(verb: str, recipe: Recipe, split: str) -> str:
-    """The mer-data command for exactly this store, split and task."""
-    data = recipe.data
-    return (
-        f"mer-data {verb} --dataset {data.dataset} --alignment {data.alignment}"
-        f" --split {split} --task {recipe.task}"
-    )
+        source = vocabulary_input(self.recipe, self.store.path, self.split_path)
+        origin = vocabulary_origin(self.store, self.split)
+        return load_kept_tokens(source.read_path, origin, self.task, command=source.command)

@@ -7,9 +7,10 @@ from functools import partial
 from typing import Any, cast
 
 from cider.evaluation.target import Target
-from cider.experiment import Experiment, statistics_command, vocabulary_command
+from cider.experiment import Experiment
 from cider.model import CausalHead
 from cider.recipe import Recipe
+from cider.split_inputs import statistics_input, vocabulary_input
 from mer_data.errors import MerDataError
 from mer_data.text_encoders import TextEncoder
 from mer_data.workspace import Workspace
@@ -65,19 +66,19 @@ def _check_statistics(experiment: Experiment) -> None:
 
 def _following(recipe: Recipe, workspace: Workspace) -> list[str]:
     """What is made after the store and the split, where it is not there."""
-    data, model = recipe.data, recipe.model
+    data = recipe.data
     if data.split is None:
         return []
     store, split = workspace.store_path(data.alignment), workspace.split_path(data.split)
     lines = []
-    statistics = workspace.statistics_path(store, split, recipe.task, model.text_encoder)
-    if model.debiases_label and not statistics.is_file():
-        command = statistics_command(recipe, split.stem)
-        lines.append(f"no class statistics in {statistics}. Make them with `{command}`.")
-    vocabulary = workspace.vocabulary_path(store, split, recipe.task).with_suffix(".json")
-    if model.debiases_language and not vocabulary.is_file():
-        command = vocabulary_command(recipe, split.stem)
-        lines.append(f"no counterfactual vocabulary in {vocabulary}. Make it with `{command}`.")
+    statistics = statistics_input(recipe, store, split)
+    if statistics.is_missing:
+        lines.append(f"no class statistics in {statistics.read_path}. Make them with `{statistics.command}`.")
+    vocabulary = vocabulary_input(recipe, store, split)
+    if vocabulary.is_missing:
+        lines.append(
+            f"no counterfactual vocabulary in {vocabulary.read_path}. Make it with `{vocabulary.command}`."
+        )
     return lines
 
 
