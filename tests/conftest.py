@@ -14,6 +14,7 @@ from mer_data.store import FeatureStore
 # Equal runs everywhere: a test that passes here passes on any machine, however slow.
 settings.register_profile("equal", deadline=None, derandomize=True, database=None)
 settings.load_profile("equal")
+pytest.register_assert_rewrite("download_corpus")  # a failure in what it asserts shows the values
 
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
