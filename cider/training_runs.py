@@ -79,12 +79,13 @@ def resume_run(folder: Path, tell: Tell, *, progress: Progress | None = None) ->
     with processes.together():
         run, experiment = open_run(folder)
         metric = experiment.recipe.selection.metric
-        finished = _result(run)
-        if finished is not None:
-            tell(f"{folder} is finished already.")
-            return TrainedRun(folder, metric, "kept", finished)
-        trainer = Trainer(experiment, run)
+        if kept := _kept(run, metric, tell):
+            return kept
     with only_training(folder, processes):
+        with processes.together():
+            if kept := _kept(run, metric, tell):  # by a training that held the lock until now
+                return kept
+            trainer = Trainer(experiment, run)
         epoch, dropped = trainer.resume(tell)
         lines = f"{dropped} lines of later epochs were" if dropped > 1 else "1 line of later epochs was"
         told = f"; {lines} dropped from its log." if dropped else "."
@@ -152,6 +153,15 @@ def _is_of(recipe: Recipe, folder: Path) -> bool:
             do="Pass --force to replace it, or --out to write elsewhere",
         )
     return True
+
+
+def _kept(run: RunFolder, metric: str, tell: Tell) -> TrainedRun | None:
+    """``run`` as it is when its training has ended; None while it has not."""
+    finished = _result(run)
+    if finished is None:
+        return None
+    tell(f"{run.path} is finished already.")
+    return TrainedRun(run.path, metric, "kept", finished)
 
 
 def _result(run: RunFolder) -> TrainingResult | None:

@@ -1,11 +1,13 @@
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
+from cider.training_lock import only_training
 from cider.training_runs import resume_run, train_run
 from mer_data.errors import RunError
 
@@ -67,6 +69,26 @@ def test_another_name_of_the_folder_is_the_same_run(home, own_run, monkeypatch, 
     ):
         resume_run(Path(name), lambda line: None)
     assert names(own_run) == before
+
+
+def test_a_run_that_another_process_finished_meanwhile_is_kept(home, own_run, monkeypatch):
+    result = own_run / "result.json"
+    finished = result.read_bytes()
+    result.unlink()
+
+    @contextmanager
+    def after_the_other(folder, processes):
+        result.write_bytes(finished)
+        with only_training(folder, processes):
+            yield
+
+    monkeypatch.setattr("cider.training_runs.only_training", after_the_other)
+    before, lines = names(own_run), []
+    run = resume_run(own_run, lines.append)
+    assert (run.how, run.result.epochs) == ("kept", 4)
+    assert lines == [f"{own_run} is finished already."]
+    assert names(own_run) == sorted([*before, "result.json"])
+    assert ".own_run.training" not in names(own_run.parent)
 
 
 def test_runs_beside_each_other_do_not_meet(recipe, tmp_path):
