@@ -56,11 +56,19 @@ class Setting(Strict):
 
 
 class Method(Strict):
-    """A compared method. ``overrides`` turn the setting's recipe into it; None: published only."""
+    """A compared method.
+
+    Attributes:
+        cite: who published it, or what it is.
+        overrides: turn the setting's recipe into it; None: published only.
+        note: on what its numbers are of.
+        floor: a plain model that the paper does not have, a row of any table on demand.
+    """
 
     cite: str
     overrides: tuple[str, ...] | None
     note: str = ""
+    floor: bool = False
 
 
 class Shared(Strict):

@@ -8,7 +8,7 @@ and a metric; a row names a method. Published values are as printed, also where 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -111,6 +111,26 @@ class PublishedTable:
     def rows(self) -> tuple[Row, ...]:
         """The rows, in the paper's order."""
         return self.content.rows
+
+    @property
+    def floors(self) -> tuple[Row, ...]:
+        """The rows of floor models; none before `with_floors`."""
+        return tuple(row for row in self.rows if self.shared.methods[row.method].floor)
+
+    def with_floors(self) -> PublishedTable:
+        """The same table with a row for every floor model below the published ones, without numbers.
+
+        Raises:
+            RecipeError: ``shared.yaml`` has none.
+        """
+        names = [name for name, method in self.shared.methods.items() if method.floor]
+        if not names:
+            raise RecipeError(
+                "no floor models", where=self.folder / "shared.yaml", expected="methods with floor: true"
+            )
+        rows = [row for row in self.rows if row not in self.floors]
+        rows += [Row(method=name, values=(None,) * len(self.columns)) for name in names]
+        return replace(self, content=self.content.model_copy(update={"rows": tuple(rows)}))
 
     def row(self, name: str) -> Row:
         """The row called ``name``.

@@ -42,6 +42,11 @@ class TableName(click.ParamType):
     "--task", type=click.Choice(["binary", "seven"]), help="Only columns of this task; default: both."
 )
 @click.option("--rows", metavar="ROW,ROW,...", help="Rows of ours to run; default: all that have runs.")
+@click.option(
+    "--floors",
+    is_flag=True,
+    help="Also rows of a text-only and an early-fusion model, with and without MACI.",
+)
 @click.option("--seeds", default="1111,1112,1113", show_default=True, help="Training seeds.")
 @click.option(
     "--set",
@@ -65,6 +70,7 @@ def reproduce(
     datasets: tuple[str, ...],
     task: TaskName | None,
     rows: str | None,
+    floors: bool,
     seeds: str,
     overrides: tuple[str, ...],
     out: Path,
@@ -83,6 +89,7 @@ def reproduce(
       cider reproduce table4 --dataset mosi --dry-run
       cider reproduce table4 --dataset mosi --set model.text_encoder=minilm
       cider reproduce table5 --dataset mosi --task binary --seeds 1111
+      cider reproduce table4 --dataset mosi --rows CIDer --floors
       cider reproduce table5 --rows "CIDer,without MCM" --seeds 1111
       cider reproduce table13 --report-only --json
     """
@@ -97,6 +104,7 @@ def reproduce(
         datasets=datasets,
         task=task,
         rows=[] if rows is None else [row.strip() for row in rows.split(",")],
+        floors=floors,
         overrides=overrides,
         seeds=parse_seeds(seeds),
     )

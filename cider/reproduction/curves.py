@@ -28,10 +28,13 @@ def _draw(plan: Plan, found: Measurements, metric: PublishedMetric, path_stem: P
     rates = [float(rate) for rate in published.index]
     series: dict[str, list[Point]] = {}
     for row in plan.table.rows:
+        if row in plan.table.floors:
+            continue
         name = f"{row.name}, published" if row in plan.rows else row.name
         shares = (published[row.name] / 100).tolist()
         series[name] = [(rate, share, None) for rate, share in zip(rates, shares, strict=True)]
-    front = [f"{row.name}, published" for row in plan.rows]
+    front = [f"{row.name}, published" for row in plan.rows if row not in plan.table.floors]
+    num_published = len(front)
     for row in plan.rows:
         for protocol in ("strict", "paper"):
             points = _ours(plan, found, row.name, column, protocol)
@@ -52,7 +55,7 @@ def _draw(plan: Plan, found: Measurements, metric: PublishedMetric, path_stem: P
     caption = (
         f"{METRIC_TITLES[metric]} against the missing rate. Thin and grey: rows that are published only."
     )
-    if len(front) > len(plan.rows):
+    if len(front) > num_published:
         caption += " Bars: one standard deviation over training seeds."
     return Figure(png, caption, title)
 

@@ -57,6 +57,7 @@ class Plan:
     Attributes:
         table: published.
         columns: those chosen.
+        task: all of whose columns were chosen, and none of another; None: of all tasks.
         rows: those of ours.
         overrides: the user's, for every run.
         seeds: of training.
@@ -64,6 +65,7 @@ class Plan:
 
     table: PublishedTable
     columns: tuple[Column, ...]
+    task: TaskName | None
     rows: tuple[Row, ...]
     overrides: tuple[str, ...]
     seeds: tuple[int, ...]
@@ -107,6 +109,7 @@ def make_plan(
     datasets: Sequence[str] = (),
     task: TaskName | None = None,
     rows: Sequence[str] = (),
+    floors: bool = False,
     overrides: Sequence[str] = (),
     seeds: Sequence[int],
 ) -> Plan:
@@ -117,6 +120,7 @@ def make_plan(
         datasets: only columns that train and test on these; none: all columns.
         task: only columns whose runs are of it; None: all.
         rows: names of rows of ours; none: all that we have runs for.
+        floors: add the rows of the floor models, and choose them.
         overrides: ``key=value`` for every run.
         seeds: of training.
 
@@ -124,9 +128,11 @@ def make_plan(
         RecipeError: the table has no such row, dataset or task, the row is published only, or an override
             changes what the table decides.
     """
+    if floors:
+        table = table.with_floors()
     columns = _of_task(table, _columns(table, datasets), task)
     ours = [row for row in table.rows if any(table.runs(row, column) for column in columns)]
-    chosen = [table.row(name) for name in rows] or ours
+    chosen = [*(table.row(name) for name in rows), *table.floors] if rows else ours
     for row in chosen:
         if row not in ours:
             raise RecipeError(
@@ -136,7 +142,8 @@ def make_plan(
             )
     ordered = tuple(sorted(overrides))
     _check_overrides(table, ordered, chosen)
-    return Plan(table, columns, tuple(row for row in table.rows if row in chosen), ordered, tuple(seeds))
+    kept = tuple(row for row in table.rows if row in chosen)
+    return Plan(table, columns, task, kept, ordered, tuple(seeds))
 
 
 def _columns(table: PublishedTable, datasets: Sequence[str]) -> tuple[Column, ...]:

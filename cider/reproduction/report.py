@@ -67,6 +67,8 @@ class ReproducedTable:
         if len(plan.columns) < len(table.columns):
             corpora = {s for c in plan.columns for s in (c.setting.trained_on, c.setting.tested_on)}
             words += [word for name in sorted(corpora) for word in ("--dataset", name)]
+        words += [] if plan.task is None else ["--task", plan.task]
+        words += ["--floors"] if table.floors else []
         if plan.rows != _rows_with_runs(plan):
             words += ["--rows", ",".join(row.name for row in plan.rows)]
         words += ["--seeds", ",".join(map(str, plan.seeds))]

@@ -97,16 +97,24 @@ def _lines(cells: list[Cell], *, measured: bool) -> dict[str, _Text]:
     if not any(cell.has_run for cell in cells):
         return {PUBLISHED_ONLY: _published}
     if not any(cell.strict for cell in cells):
-        return {"published": _published, "ours": _strict}
-    if measured:
-        return {"published": _published, "measured here": _strict, "measured - published": _strict_difference}
-    return {
-        "published": _published,
-        "ours, strict": _strict,
-        "strict - published": _strict_difference,
-        "ours, paper": _paper,
-        "paper - published": _paper_difference,
-    }
+        lines: dict[str, _Text] = {"published": _published, "ours": _strict}
+    elif measured:
+        lines = {
+            "published": _published,
+            "measured here": _strict,
+            "measured - published": _strict_difference,
+        }
+    else:
+        lines = {
+            "published": _published,
+            "ours, strict": _strict,
+            "strict - published": _strict_difference,
+            "ours, paper": _paper,
+            "paper - published": _paper_difference,
+        }
+    if all(cell.published is None for cell in cells):
+        return {name: text for name, text in lines.items() if not name.endswith("published")}
+    return lines
 
 
 def _published(cell: Cell, unit: Unit) -> str:

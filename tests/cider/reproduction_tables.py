@@ -27,6 +27,7 @@ def write_tables(folder: Path, *, overrides: tuple[str, ...] = ()) -> Path:
     }
     one = {"alignment": "unaligned", "distribution": "iid", "runs": {"binary": binary, "seven": seven}}
     published = {"cite": "Somebody et al.", "overrides": None}
+    plain = {"cite": "CIDer without MACI", "overrides": ["model.maci=none"], "floor": True}
     _write(
         folder / "shared.yaml",
         {
@@ -36,7 +37,11 @@ def write_tables(folder: Path, *, overrides: tuple[str, ...] = ()) -> Path:
                 "here": {"trained_on": "sample", "tested_on": "sample", **one},
                 "there": {"trained_on": "sample", "tested_on": "second", **one},
             },
-            "methods": {"LNLN": published, "CIDer": {"cite": "Zhong et al.", "overrides": []}},
+            "methods": {
+                "LNLN": published,
+                "CIDer": {"cite": "Zhong et al.", "overrides": []},
+                "plain": plain,
+            },
         },
     )
     area = {"key": "area", "setting": "here", "pattern": "rmfm", "at": "auilc"}

@@ -1,4 +1,5 @@
 import pytest
+from reproduction_tables import write_tables
 
 from cider.evaluation.target import Target
 from cider.recipe import find_recipe, load_recipe
@@ -114,6 +115,51 @@ def test_a_wrong_override_is_told_when_recipes_are_made(tables):
     plan = make_plan(load_table("table1", tables), overrides=["model.layer=3"], seeds=[1])
     with pytest.raises(RecipeError, match=r"model\.layer: Extra inputs"):
         _ = plan.planned
+
+
+def test_floor_models_are_rows_on_demand(tables):
+    table = load_table("table1", tables)
+    assert not table.floors
+    every = make_plan(table, floors=True, seeds=[1])
+    assert [row.name for row in every.table.rows] == ["LNLN", "CIDer", "without MCM", "without WSAM", "plain"]
+    assert [row.name for row in every.rows] == ["CIDer", "without MCM", "plain"]
+    some = make_plan(table, rows=["CIDer"], floors=True, seeds=[1])
+    assert [row.name for row in some.rows] == ["CIDer", "plain"]
+    assert names(some) == ["tiny_binary", "tiny_seven", "tiny_binary-plain", "tiny_seven-plain"]
+    named = make_plan(table, rows=["CIDer", "plain"], floors=True, seeds=[1])
+    assert named == some
+    with pytest.raises(RecipeError, match="no row 'plain' in table1"):
+        make_plan(table, rows=["plain"], seeds=[1])
+    assert table.with_floors().with_floors() == table.with_floors()
+
+
+def test_tables_without_floor_models_say_so(tmp_path):
+    shared = write_tables(tmp_path) / "shared.yaml"
+    shared.write_text(
+        shared.read_text(encoding="utf-8").replace("floor: true", "floor: false"), encoding="utf-8"
+    )
+    with pytest.raises(
+        RecipeError, match=r"no floor models in .*shared\.yaml: expected methods with floor: true"
+    ):
+        make_plan(load_table("table1", tmp_path), floors=True, seeds=[1])
+
+
+def test_packaged_floor_models_are_a_text_only_and_an_early_fusion_one_with_and_without_maci():
+    plan = make_plan(load_table("table4"), datasets=["mosi"], task="binary", floors=True, seeds=[1])
+    models = [
+        (row.name, recipe.model.name, recipe.model.maci)
+        for row in plan.table.floors
+        for run in plan.runs(row, plan.columns[0])
+        for one in plan.planned
+        if one.run == run
+        for recipe in one.recipes
+    ]
+    assert models == [
+        ("text only", "text_only", "none"),
+        ("text only+MACI", "text_only", "both"),
+        ("early fusion", "early_fusion", "none"),
+        ("early fusion+MACI", "early_fusion", "both"),
+    ]
 
 
 def test_columns_of_one_task_need_no_run_of_the_other(tables):

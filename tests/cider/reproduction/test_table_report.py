@@ -1,15 +1,19 @@
 import json
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from reproduction_tables import write_tables
 
+from cider.commands import main
 from cider.evaluation.run import Choices, evaluate_run, score_run
 from cider.evaluation.target import Target
 from cider.reproduction.costs import Cost
+from cider.reproduction.curves import draw_curves
 from cider.reproduction.plan import make_plan
 from cider.reproduction.report import ReproducedTable, report_folder
 from cider.reproduction.shown import in_unit
@@ -90,6 +94,51 @@ def test_the_page_tells_protocols_runs_and_how_to_make_it_again(result, tables, 
     assert [row["published_only"] for row in content["rows"]] == [True, False, False, True]
     assert len(content["runs"]) == 8
     assert content["runs"][0]["epoch_kept"] == "1 of 1"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"task": "binary"},
+        {"floors": True},
+        {"rows": ["CIDer"], "floors": True, "task": "seven", "overrides": ["model.layers=2"]},
+    ],
+)
+def test_the_recorded_command_makes_the_same_plan(tables, tmp_path, monkeypatch, options):
+    plan = make_plan(load_table("table1", tables), seeds=[1, 2], **options)
+    asked = []
+    monkeypatch.setattr(
+        "cider.reproduction.plan.make_plan",
+        lambda *args, **given: asked.append(make_plan(*args, **given)) or asked[0],
+    )
+    words = shlex.split(ReproducedTable(plan, Measurements(), tmp_path).command)
+    result = CliRunner().invoke(main, [*words[1:], "--dry-run"])
+    assert result.exit_code == 0, result.output
+    assert asked == [plan]
+
+
+def test_a_floor_row_has_no_published_line(reproduced, tables, tiny_home, tmp_path, monkeypatch):
+    monkeypatch.setenv("MER_DATA_HOME", str(tiny_home))
+    parent = Path(shutil.copytree(reproduced[0], tmp_path / "runs"))
+    plan = make_plan(load_table("table2", tables), rows=["CIDer"], floors=True, seeds=(1,))
+    result = ReproducedTable(plan, Measurements(), parent)
+    assert lines_of(result.tables[0], "plain") == {"ours": ["not run", "not run"]}
+    result = ReproducedTable(plan, reproduce(plan, parent, Watch(lambda line: None)), parent)
+    cells = [result.cells["plain"][key].strict for key in ("rates_0.5_acc2", "rates_1.0_acc2")]
+    lines = lines_of(result.tables[0], "plain")
+    assert list(lines) == ["ours, strict", "ours, paper"]
+    assert lines["ours, strict"] == [f"{cell.mean:.1f}" for cell in cells]
+    assert "published" in lines_of(result.tables[0], "CIDer")
+    drawn = {}
+    monkeypatch.setattr(
+        "cider.reproduction.curves.line_chart",
+        lambda series, **options: drawn.update(series=series, **options) or [tmp_path / "a", tmp_path / "b"],
+    )
+    draw_curves(plan, result.found, tmp_path)
+    ours = [f"{row}, ours, {protocol}" for row in ("CIDer", "plain") for protocol in ("strict", "paper")]
+    assert list(drawn["series"]) == ["LNLN", "CIDer, published", *ours]
+    assert drawn["emphasis"] == ["CIDer, published", *ours]
 
 
 def test_what_was_not_run_is_said(plan, tmp_path):
