@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from logging import getLogger
 from typing import Any
@@ -43,12 +43,20 @@ class TrainingResult:
         best_score: its validation score (higher is better; the loss counts negatively).
         epochs: epochs run.
         reason: "patience" or "max_epochs".
+        answers: share of each class among the answers on validation at the best epoch; empty of a run that
+            was trained before they were kept.
     """
 
     best_epoch: int
     best_score: float
     epochs: int
     reason: str
+    answers: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def only_answer(self) -> str | None:
+        """The class that all of validation is answered with: the model has not learned. Else None."""
+        return next((name for name, share in self.answers.items() if share == 1), None)
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,7 @@ class EpochRecord:
         train: mean of every loss over the training utterances.
         valid: metrics and loss of the validation fold.
         score: what the selection looks at; higher is better.
+        answers: share of each class among the answers on validation.
     """
 
     epoch: int
@@ -68,6 +77,7 @@ class EpochRecord:
     train: dict[str, float]
     valid: dict[str, float]
     score: float
+    answers: dict[str, float] = field(default_factory=dict)
 
 
 class Trainer:
@@ -99,6 +109,7 @@ class Trainer:
         self._checkpoints, self._resumable = TrainingCheckpoints(run.checkpoints_folder), resumable
         self._resumed: Checkpoint | None = None
         self._epoch, self._best_epoch, self._best_score = 0, 0, -math.inf
+        self._best_answers: dict[str, float] = {}
 
     def fit(
         self, progress: Progress | None = None, *, on_epoch: Callable[[EpochRecord], None] | None = None
@@ -131,7 +142,7 @@ class Trainer:
             self._processes.stop(
                 RunError(f"no epoch had a validation {metric}", where=self._run.path, do=advice)
             )
-        result = TrainingResult(self._best_epoch, self._best_score, self._epoch, reason)
+        result = TrainingResult(self._best_epoch, self._best_score, self._epoch, reason, self._best_answers)
         self._processes.on_main(lambda: self._finish(result))
         return result
 
@@ -166,6 +177,7 @@ class Trainer:
         self._step.scaler.load_state_dict(numbers["scaler"])
         self._epoch, self._best_epoch = checkpoint.epoch, numbers["best_epoch"]
         self._best_score = -math.inf if numbers["best_score"] is None else numbers["best_score"]
+        self._best_answers = numbers.get("best_answers", {})
         self._resumed = checkpoint
         return self._epoch, self._processes.on_main(lambda: self._go_back(checkpoint)) or 0
 
@@ -184,9 +196,10 @@ class Trainer:
         started = time.perf_counter()
         self._epoch += 1
         losses = self._train_epoch(progress)
-        valid, score = self._validation.measure()
-        score = self._processes.from_main(score)
-        return EpochRecord(self._epoch, round(time.perf_counter() - started, 3), losses, valid, score)
+        valid = self._validation.measure()
+        score = self._processes.from_main(valid.score)
+        seconds = round(time.perf_counter() - started, 3)
+        return EpochRecord(self._epoch, seconds, losses, valid.values, score, valid.answers)
 
     def _train_epoch(self, progress: Progress | None) -> dict[str, float]:
         """One pass over the training fold; mean of every loss over the utterances."""
@@ -222,6 +235,7 @@ class Trainer:
         improved = record.score > self._best_score
         if improved:
             self._best_epoch, self._best_score = record.epoch, record.score
+            self._best_answers = record.answers
         random = self._random.tensors() if self._resumable else {}
 
         def write() -> None:
@@ -244,6 +258,7 @@ class Trainer:
             {
                 "best_epoch": self._best_epoch,
                 "best_score": self._best_score if self._best_epoch else None,
+                "best_answers": self._best_answers,
                 "conditions": self._conditions(),
                 "optimiser": optimiser_numbers(self._step.optimiser),
                 "scaler": self._step.scaler.state_dict(),

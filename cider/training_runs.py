@@ -38,6 +38,17 @@ class TrainedRun:
     how: How
     result: TrainingResult
 
+    @property
+    def warning(self) -> str | None:
+        """That the model has not learned; None where it has."""
+        if self.result.only_answer is None:
+            return None
+        return (
+            f"Warning: {self.path} has not learned: epoch {self.result.best_epoch} answers"
+            f" {self.result.only_answer} to every utterance of validation. Raise training.patience, or choose"
+            " another selection.metric or training.learning_rate."
+        )
+
 
 def train_run(recipe: Recipe, folder: Path, *, force: bool, progress: Progress | None = None) -> TrainedRun:
     """Train ``recipe`` into ``folder``.
@@ -110,7 +121,7 @@ def train_runs(
 
     Args:
         runs: resolved recipes, each with the folder of its run.
-        tell: called with a line that says what becomes of a run that is there.
+        tell: called with a line that says what becomes of a run that is there, and with warnings.
         force: train all from the beginning.
         progress: as `Trainer.fit` calls it.
 
@@ -129,6 +140,8 @@ def train_runs(
             if there:
                 tell(f"{folder} has no complete epoch: it begins again.")
             done.append(train_run(recipe, folder, force=force or there, progress=progress))
+        if done[-1].warning is not None:
+            tell(done[-1].warning)
     return done
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,6 +14,21 @@ from cider.experiment import Experiment
 from cider.maci import SentimentModel
 from cider.processes import Processes
 from mer_data.errors import RunError
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A model on the validation fold; means over the selection's rates.
+
+    Attributes:
+        values: every metric and the loss.
+        score: what the selection looks at; higher is better.
+        answers: share of each class among the answers.
+    """
+
+    values: dict[str, float]
+    score: float
+    answers: dict[str, float]
 
 
 class Validation:
@@ -37,27 +52,35 @@ class Validation:
         )
         self._classes = experiment.task.class_of(self._labels)
 
-    def measure(self) -> tuple[dict[str, float], float]:
-        """Every metric and the loss, means over the selection's rates, and the score (higher is better).
+    def measure(self) -> Measured:
+        """Predict the fold at every rate of the selection.
 
         Raises:
             RunError: the task has no such metric as the selection names.
         """
-        selection = self._experiment.recipe.selection
-        by_rate = [self._measure_at(rate) for rate in selection.rates]
+        selection, names = self._experiment.recipe.selection, self._experiment.task.classes
+        probabilities = [self._predict(rate) for rate in selection.rates]
+        by_rate = [self._measure(one) for one in probabilities]
         means = {name: float(np.mean([values[name] for values in by_rate])) for name in by_rate[0]}
         if selection.metric not in means:
             raise RunError(
                 f"task {self._experiment.task.name!r} has no metric {selection.metric!r}",
                 expected=", ".join(means),
             )
-        return means, -means["loss"] if selection.metric == "loss" else means[selection.metric]
+        score = -means["loss"] if selection.metric == "loss" else means[selection.metric]
+        answers = np.concatenate([one.argmax(axis=1) for one in probabilities])
+        shares = np.bincount(answers, minlength=len(names)) / len(answers)
+        return Measured(means, score, dict(zip(names, shares.tolist(), strict=True)))
 
-    def _measure_at(self, rate: float) -> dict[str, float]:
+    def _predict(self, rate: float) -> NDArray[np.float32]:
+        """(N, C) class probabilities of the whole fold."""
         settings = self._experiment.recipe.evaluation
         with self._processes.together():
             own = self._predictor.predict(settings.pattern, rate, settings.mask_seed)[FACTUAL]
-        probabilities = self._processes.unshare(torch.from_numpy(own), len(self._labels)).numpy()
+        whole: NDArray[np.float32] = self._processes.unshare(torch.from_numpy(own), len(self._labels)).numpy()
+        return whole
+
+    def _measure(self, probabilities: NDArray[np.float32]) -> dict[str, float]:
         values = scores(probabilities, self._labels, self._experiment.task)
         chosen = probabilities[np.arange(len(self._classes)), self._classes]
         return {**values, "loss": float(-np.log(np.maximum(chosen, 1e-12)).mean())}

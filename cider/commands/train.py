@@ -104,6 +104,8 @@ def train(
         raise click.exceptions.Exit(1) from error
     processes.close()
     if processes.is_main:
+        if seeds is None and runs[0].warning is not None:
+            tell(runs[0].warning)
         _conclude(runs, several=seeds is not None, as_json=as_json)
 
 

@@ -8,6 +8,7 @@ from training_helpers import equal, make_trainer, snapshot
 
 from cider.evaluation.metrics import scores
 from cider.evaluation.predictor import FACTUAL, FoldPredictor
+from cider.training import TrainingResult
 from mer_data.errors import RunError
 
 
@@ -75,4 +76,21 @@ def test_selection_is_the_mean_over_its_rates(home, make_recipe, tmp_path, metri
     expected["loss"] = np.mean(losses)
     logged = run.read_log()[0]
     assert logged["valid"] == pytest.approx(expected, rel=1e-4)
+    chosen = [predictor.predict("rmfm", rate, 0)[FACTUAL].argmax(axis=1) for rate in (0.0, 0.5, 1.0)]
+    shares = [np.mean(np.array(chosen) == index) for index in range(3)]
+    assert list(logged["answers"]) == ["negative", "neutral", "positive"]
+    assert list(logged["answers"].values()) == pytest.approx(shares)
+    assert logged["answers"] == result.answers
     assert logged["score"] == result.best_score == (-1 if metric == "loss" else 1) * logged["valid"][metric]
+
+
+@pytest.mark.parametrize(
+    ("answers", "only"),
+    [
+        ({"negative": 0.0, "positive": 1.0}, "positive"),
+        ({"negative": 0.5, "positive": 0.5}, None),
+        ({}, None),
+    ],
+)
+def test_a_model_with_one_answer_has_not_learned(answers, only):
+    assert TrainingResult(1, 0.5, 2, "patience", answers).only_answer == only

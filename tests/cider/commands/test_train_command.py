@@ -157,7 +157,7 @@ def test_a_finished_run_says_so(home, cider, own_run):
     before = files_of(own_run)
     result = cider("train", "--resume", own_run, "--json")
     assert result.exit_code == 0, result.output
-    assert result.stderr == f"{own_run} is finished already.\n"
+    assert result.stderr.splitlines()[0] == f"{own_run} is finished already."
     saved = json.loads((own_run / "result.json").read_text(encoding="utf-8"))
     assert json.loads(result.stdout) == {"run": str(own_run), **saved}
     assert files_of(own_run) == before
@@ -224,7 +224,8 @@ def test_one_run_per_seed_and_finished_ones_are_kept(home, cider, tiny_recipe, t
     (folders[1] / "result.json").unlink()
     again = cider("train", tiny_recipe, "--seeds", "5,6,7", "--out", parent, "--json")
     assert again.exit_code == 0, again.output
-    assert again.stderr.splitlines() == [
+    told = [line for line in again.stderr.splitlines() if not line.startswith("Warning")]
+    assert told == [
         f"{folders[0]} is finished already.",
         f"{folders[1]} has no complete epoch: it begins again.",
     ]
@@ -239,7 +240,7 @@ def test_an_unfinished_seed_is_resumed(home, cider, make_recipe, stopped, tmp_pa
     make_recipe("training.max_epochs=3").save(tmp_path / "three.yaml")
     result = cider("train", tmp_path / "three.yaml", "--seeds", "1111", "--out", tmp_path)
     assert result.exit_code == 0, result.output
-    assert result.stderr == f"{tmp_path / 'tiny-seed1111'} continues after epoch 1.\n"
+    assert result.stderr.splitlines()[0] == f"{tmp_path / 'tiny-seed1111'} continues after epoch 1."
     assert len(RunFolder(tmp_path / "tiny-seed1111").read_log()) == 3
 
 
@@ -272,3 +273,32 @@ def test_seeds_and_another_seed_contradict(cider, fails, other):
     assert "--seeds does not go with another seed" in fails(
         cider("train", "sample", "--seeds", "1,2", *other)
     )
+
+
+@pytest.mark.parametrize(("share", "warned"), [(1.0, True), (0.9, False)])
+def test_a_run_that_has_not_learned_is_told(home, cider, own_run, share, warned):
+    path = own_run / "result.json"
+    saved = json.loads(path.read_text(encoding="utf-8"))
+    answers = {"negative": 1 - share, "neutral": 0.0, "positive": share}
+    path.write_text(json.dumps({**saved, "answers": answers}), encoding="utf-8")
+    result = cider("train", "--resume", own_run)
+    assert result.exit_code == 0, result.output
+    epoch = saved["best_epoch"]
+    told = f"Warning: {own_run} has not learned: epoch {epoch} answers positive to every utterance of"
+    assert (told in result.stderr) == warned
+    recipe = load_recipe(own_run / "recipe.yaml")
+    recipe.save(own_run.parent / "recipe.yaml")
+    folder = own_run.rename(own_run.parent / f"{recipe.name}-seed{recipe.seed}")
+    result = cider("train", folder.parent / "recipe.yaml", "--seeds", recipe.seed, "--out", folder.parent)
+    assert result.exit_code == 0, result.output
+    assert result.stderr.count("has not learned") == int(warned)
+
+
+def test_a_run_from_before_answers_were_kept_is_read(home, cider, own_run):
+    path = own_run / "result.json"
+    saved = json.loads(path.read_text(encoding="utf-8"))
+    del saved["answers"]
+    path.write_text(json.dumps(saved), encoding="utf-8")
+    result = cider("train", "--resume", own_run)
+    assert result.exit_code == 0, result.output
+    assert "has not learned" not in result.stderr
