@@ -27,6 +27,7 @@ class Cost:
         batch_size: utterances per batch.
         device: processor or GPU.
         threads: of torch.
+        main_memory: most main memory of the process in GiB; None where it was not measured.
     """
 
     parameters: int
@@ -36,6 +37,7 @@ class Cost:
     batch_size: int
     device: str
     threads: int
+    main_memory: float | None = None
 
 
 def cost_path(recipe: Recipe, parent: Path) -> Path:
@@ -67,15 +69,20 @@ def measure_cost(recipe: Recipe, parent: Path, steps: int = STEPS) -> Cost:
         MerDataError: as training does.
     """
     profile = profile_recipe(recipe, steps)
-    memory = profile.memory.device_peak
+    memory = profile.memory
     cost = Cost(
         parameters=profile.parameters.without_encoder,
         maci=profile.parameters.maci,
-        gpu_memory=None if memory is None else memory / 2**30,
+        gpu_memory=_gib(memory.device_peak),
         epoch_time=profile.seconds.epoch,
         batch_size=profile.batch_size,
         device=profile.device,
         threads=profile.threads,
+        main_memory=_gib(memory.host_peak),
     )
     write_json(cost_path(recipe, parent), {"recipe": recipe.model_dump(mode="json"), "cost": asdict(cost)})
     return cost
+
+
+def _gib(num_bytes: int | None) -> float | None:
+    return None if num_bytes is None else num_bytes / 2**30

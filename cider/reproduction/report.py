@@ -183,12 +183,13 @@ class ReproducedTable:
 
     def _cost_notes(self) -> Iterator[str]:
         for name, cost in self.found.costs.items():
+            notes = [] if cost.main_memory is None else [f"{cost.main_memory:.1f} GiB of main memory at most"]
+            notes += ["no GPU, so no GPU memory"] if cost.gpu_memory is None else []
             yield (
                 f"{name}, measured on {cost.device} with {cost.threads} torch threads and batches of"
                 f" {cost.batch_size}: {cost.parameters:,} parameters without the text encoder, {cost.maci:,}"
                 f" of them MACI; {cost.epoch_time:.1f} s per epoch, extrapolated from a few steps"
-                f"{'; no GPU, so no GPU memory' if cost.gpu_memory is None else ''}. Our numbers are means"
-                " over the tasks."
+                f"{''.join(f'; {note}' for note in notes)}. Our numbers are means over the tasks."
             )
 
     def _undefined(self) -> Iterator[str]:

@@ -197,6 +197,7 @@ def test_cost_is_measured_once_for_a_recipe(home, make_recipe, tmp_path):
     cost = measure_cost(recipe, tmp_path, steps=1)
     assert 0 < cost.maci < cost.parameters
     assert cost.epoch_time > 0
+    assert cost.main_memory is None or 0.05 < cost.main_memory < 64
     assert load_cost(recipe, tmp_path) == cost
     assert load_cost(make_recipe("model.layers=2"), tmp_path) is None
     path = tmp_path / "costs/tiny.json"
