@@ -27,13 +27,12 @@ def _draw(plan: Plan, found: Measurements, metric: PublishedMetric, path_stem: P
     published = plan.table.series(metric)
     rates = [float(rate) for rate in published.index]
     series: dict[str, list[Point]] = {}
-    for row in plan.table.rows:
-        if row in plan.table.floors:
-            continue
+    floors = plan.table.floors
+    for row in (row for row in plan.table.rows if row not in floors):
         name = f"{row.name}, published" if row in plan.rows else row.name
         shares = (published[row.name] / 100).tolist()
         series[name] = [(rate, share, None) for rate, share in zip(rates, shares, strict=True)]
-    front = [f"{row.name}, published" for row in plan.rows if row not in plan.table.floors]
+    front = [f"{row.name}, published" for row in plan.rows if row not in floors]
     num_published = len(front)
     for row in plan.rows:
         for protocol in ("strict", "paper"):

@@ -5,9 +5,18 @@ from training_helpers import files_of
 
 from cider.recipe import load_recipe
 from cider.run_folder import RunFolder
+from cider.training import TrainingResult
+from cider.training_runs import TrainedRun
 
 #: Two epochs of the packaged recipe, with the split named, as the workspace has two.
 SHORT = ("train", "sample", "--set", "training.max_epochs=2", "--set", "data.split=standard")
+
+
+def warnings_of(folder):
+    """What is told of a run that has not learned, as these short ones may not have."""
+    result = TrainingResult(**json.loads((folder / "result.json").read_text(encoding="utf-8")))
+    warning = TrainedRun(folder, "loss", "trained", result).warning
+    return [] if warning is None else [warning]
 
 
 def test_a_packaged_recipe_is_trained(home, cider, tmp_path):
@@ -157,7 +166,7 @@ def test_a_finished_run_says_so(home, cider, own_run):
     before = files_of(own_run)
     result = cider("train", "--resume", own_run, "--json")
     assert result.exit_code == 0, result.output
-    assert result.stderr.splitlines()[0] == f"{own_run} is finished already."
+    assert result.stderr.splitlines() == [f"{own_run} is finished already.", *warnings_of(own_run)]
     saved = json.loads((own_run / "result.json").read_text(encoding="utf-8"))
     assert json.loads(result.stdout) == {"run": str(own_run), **saved}
     assert files_of(own_run) == before
@@ -224,10 +233,12 @@ def test_one_run_per_seed_and_finished_ones_are_kept(home, cider, tiny_recipe, t
     (folders[1] / "result.json").unlink()
     again = cider("train", tiny_recipe, "--seeds", "5,6,7", "--out", parent, "--json")
     assert again.exit_code == 0, again.output
-    told = [line for line in again.stderr.splitlines() if not line.startswith("Warning")]
-    assert told == [
+    assert again.stderr.splitlines() == [
         f"{folders[0]} is finished already.",
+        *warnings_of(folders[0]),
         f"{folders[1]} has no complete epoch: it begins again.",
+        *warnings_of(folders[1]),
+        *warnings_of(parent / "tiny-seed7"),
     ]
     assert files_of(folders[0]) == kept
     told = json.loads(again.stdout)["runs"]
@@ -240,8 +251,9 @@ def test_an_unfinished_seed_is_resumed(home, cider, make_recipe, stopped, tmp_pa
     make_recipe("training.max_epochs=3").save(tmp_path / "three.yaml")
     result = cider("train", tmp_path / "three.yaml", "--seeds", "1111", "--out", tmp_path)
     assert result.exit_code == 0, result.output
-    assert result.stderr.splitlines()[0] == f"{tmp_path / 'tiny-seed1111'} continues after epoch 1."
-    assert len(RunFolder(tmp_path / "tiny-seed1111").read_log()) == 3
+    folder = tmp_path / "tiny-seed1111"
+    assert result.stderr.splitlines() == [f"{folder} continues after epoch 1.", *warnings_of(folder)]
+    assert len(RunFolder(folder).read_log()) == 3
 
 
 def test_a_folder_with_something_else_stops_before_anything_is_trained(
