@@ -75,11 +75,16 @@ class DataSettings(Strict):
 
 
 class _AnyModel(Strict):
-    """What every model has. ``maci`` names the halves of causal inference that are on."""
+    """What every model has.
+
+    ``maci`` names the halves of causal inference that are on. ``classifier_start`` says how the classifiers
+    of the causal head start: each from weights of its own, or all from the same.
+    """
 
     name: str
     text_encoder: str = "bert-base-uncased"
     maci: Maci = "both"
+    classifier_start: Literal["independent", "equal"] = "independent"
 
     @property
     def debiases_label(self) -> bool:

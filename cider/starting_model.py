@@ -19,6 +19,8 @@ def starting_model(experiment: Experiment) -> SentimentModel:
     model = experiment.build_model()
     if isinstance(model.head, CausalHead):
         model.head.use(experiment.class_statistics(cast(TextEncoder, model.text_encoder)))
+        if experiment.recipe.model.classifier_start == "equal":
+            model.head.equalise_classifiers()
     if experiment.recipe.model.debiases_language:
         experiment.kept_token_ids()  # evaluation needs it; better told now than after hours of training
     return model

@@ -28,13 +28,13 @@ class TrainedRun:
 
     Attributes:
         path: its folder.
-        metric: what selected its epoch.
+        recipe: resolved.
         how: "trained" from the beginning, "resumed", or "kept" since it was finished already.
         result: how its training ended.
     """
 
     path: Path
-    metric: str
+    recipe: Recipe
     how: How
     result: TrainingResult
 
@@ -43,9 +43,12 @@ class TrainedRun:
         """That the model has not learned; None where it has."""
         if self.result.only_answer is None:
             return None
+        model = self.recipe.model
+        apart = model.debiases_label and model.classifier_start == "independent"
         return (
             f"Warning: {self.path} has not learned: epoch {self.result.best_epoch} answers"
-            f" {self.result.only_answer} to every utterance of validation. Raise training.patience, or choose"
+            f" {self.result.only_answer} to every utterance of validation."
+            f" {'Set model.classifier_start=equal, raise' if apart else 'Raise'} training.patience, or choose"
             " another selection.metric or training.learning_rate."
         )
 
@@ -71,7 +74,7 @@ def train_run(recipe: Recipe, folder: Path, *, force: bool, progress: Progress |
             experiment = Experiment.open(recipe)
             trainer = Trainer(experiment, run)
         processes.on_main(lambda: run.start(experiment, replace=force))
-        return TrainedRun(folder, recipe.selection.metric, "trained", trainer.fit(progress))
+        return TrainedRun(folder, recipe, "trained", trainer.fit(progress))
 
 
 def resume_run(folder: Path, tell: Tell, *, progress: Progress | None = None) -> TrainedRun:
@@ -89,19 +92,18 @@ def resume_run(folder: Path, tell: Tell, *, progress: Progress | None = None) ->
     processes = Processes.launched()
     with processes.together():
         run, experiment = open_run(folder)
-        metric = experiment.recipe.selection.metric
-        if kept := _kept(run, metric, tell):
+        if kept := _kept(run, experiment.recipe, tell):
             return kept
     with only_training(folder, processes):
         with processes.together():
-            if kept := _kept(run, metric, tell):  # by a training that held the lock until now
+            if kept := _kept(run, experiment.recipe, tell):  # by a training that held the lock until now
                 return kept
             trainer = Trainer(experiment, run)
         epoch, dropped = trainer.resume(tell)
         lines = f"{dropped} lines of later epochs were" if dropped > 1 else "1 line of later epochs was"
         told = f"; {lines} dropped from its log." if dropped else "."
         tell(f"{folder} continues after epoch {epoch}{told}")
-        return TrainedRun(folder, metric, "resumed", trainer.fit(progress))
+        return TrainedRun(folder, experiment.recipe, "resumed", trainer.fit(progress))
 
 
 def train_seeds(
@@ -168,13 +170,13 @@ def _is_of(recipe: Recipe, folder: Path) -> bool:
     return True
 
 
-def _kept(run: RunFolder, metric: str, tell: Tell) -> TrainedRun | None:
+def _kept(run: RunFolder, recipe: Recipe, tell: Tell) -> TrainedRun | None:
     """``run`` as it is when its training has ended; None while it has not."""
     finished = _result(run)
     if finished is None:
         return None
     tell(f"{run.path} is finished already.")
-    return TrainedRun(run.path, metric, "kept", finished)
+    return TrainedRun(run.path, recipe, "kept", finished)
 
 
 def _result(run: RunFolder) -> TrainingResult | None:

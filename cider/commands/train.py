@@ -159,8 +159,8 @@ def _conclude(runs: list[TrainedRun], *, several: bool, as_json: bool) -> None:
     results = [{"run": str(run.path), **vars(run.result)} for run in runs]
     lines = [
         f"{'Was finished' if run.how == 'kept' else 'Stopped'} after {run.result.epochs} epochs"
-        f" ({run.result.reason}); kept epoch {run.result.best_epoch} with validation {run.metric}"
-        f" {abs(run.result.best_score):.4f} in {run.path}."
+        f" ({run.result.reason}); kept epoch {run.result.best_epoch} with validation"
+        f" {run.recipe.selection.metric} {abs(run.result.best_score):.4f} in {run.path}."
         for run in runs
     ]
     conclude(

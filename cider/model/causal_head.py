@@ -107,6 +107,16 @@ class CausalHead(nn.Module):
             vision=torch.from_numpy(statistics.means["vision"]),
         )
 
+    def equalise_classifiers(self) -> None:
+        """Start all classifiers from the weights of the first.
+
+        Classifiers that start apart can each settle on one class and mix to the priors without looking at
+        h_m. From equal weights they learn as one classifier first, and part by priors and class means.
+        """
+        first, *others = self.classifiers
+        for classifier in others:
+            classifier.load_state_dict(first.state_dict())
+
     def forward(self, h_m: Tensor, *, intervention: Intervention) -> Tensor:
         """Log P(Y|do(L)).
 

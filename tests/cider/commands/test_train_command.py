@@ -15,7 +15,7 @@ SHORT = ("train", "sample", "--set", "training.max_epochs=2", "--set", "data.spl
 def warnings_of(folder):
     """What is told of a run that has not learned, as these short ones may not have."""
     result = TrainingResult(**json.loads((folder / "result.json").read_text(encoding="utf-8")))
-    warning = TrainedRun(folder, "loss", "trained", result).warning
+    warning = TrainedRun(folder, load_recipe(folder / "recipe.yaml"), "trained", result).warning
     return [] if warning is None else [warning]
 
 
@@ -304,6 +304,20 @@ def test_a_run_that_has_not_learned_is_told(home, cider, own_run, share, warned)
     result = cider("train", folder.parent / "recipe.yaml", "--seeds", recipe.seed, "--out", folder.parent)
     assert result.exit_code == 0, result.output
     assert result.stderr.count("has not learned") == int(warned)
+
+
+@pytest.mark.parametrize(
+    ("model", "advice"),
+    [
+        ("model.maci=both", " Set model.classifier_start=equal, raise training.patience, or choose"),
+        ("model.classifier_start=equal", " Raise training.patience, or choose"),
+        ("model.maci=language", " Raise training.patience, or choose"),
+    ],
+)
+def test_equal_classifiers_are_advised_where_they_start_apart(make_recipe, tmp_path, model, advice):
+    result = TrainingResult(1, -1.0, 1, "max_epochs", {"negative": 1.0, "neutral": 0.0})
+    warning = TrainedRun(tmp_path, make_recipe(model), "trained", result).warning
+    assert f"answers negative to every utterance of validation.{advice}" in warning
 
 
 def test_a_run_from_before_answers_were_kept_is_read(home, cider, own_run):

@@ -83,6 +83,21 @@ def test_parameter_count_is_the_papers(num_classes, expected):
     assert sum(parameter.numel() for parameter in head.parameters()) == expected
 
 
+# --- equal starts ---
+
+
+def test_equalised_classifiers_are_all_the_first():
+    head, same = make_head(), make_head()
+    same.equalise_classifiers()
+    first = head.classifiers[0].state_dict()
+    for classifier in same.classifiers:
+        assert all(torch.equal(value, first[name]) for name, value in classifier.state_dict().items())
+    same.classifiers[0].bias.data += 1
+    assert not torch.equal(same.classifiers[0].bias, same.classifiers[1].bias)
+    for name, value in head.encoders.state_dict().items():
+        assert torch.equal(same.encoders.state_dict()[name], value)
+
+
 # --- statistics ---
 
 
