@@ -5,6 +5,7 @@ Intervals are (N, 2) float64 start and end in seconds of the video.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -17,12 +18,26 @@ TOLERANCE_S = 1e-5
 The SDK's ``align`` in its repository uses the same; its release 0.0.6 on PyPI takes 1e-3.
 """
 
+_MUCH_LONGER = 2.0
+"""Bins that the usual frame of a segment has to cover for its own rate to count."""
+
 Floats = NDArray[np.floating]
+_NO_LETTER = re.compile(r"[\W_]+")
 
 
 def overlaps(intervals: Floats, start: float, end: float) -> NDArray[np.float64]:
     """Seconds (N,) that each interval shares with [start, end]; negative where they are apart."""
     return np.minimum(intervals[:, 1], end) - np.maximum(intervals[:, 0], start)
+
+
+def same_words(words: Sequence[str], text: str) -> bool:
+    """Whether words are those of a text: in letters and digits, whatever their case and punctuation."""
+    return _NO_LETTER.sub("", "".join(words).lower()) == _NO_LETTER.sub("", text.lower())
+
+
+def shorten(text: str, letters: int = 60) -> str:
+    """The beginning of a text, for a message."""
+    return text if len(text) <= letters else text[: letters - 4] + " ..."
 
 
 def own_words(
@@ -120,7 +135,8 @@ def resample(
 
     A frame belongs to the bin that holds its middle, so it counts once. A bin without frames (a gap
     of the detector) becomes zeros, so that the row keeps its time; a segment without any frame
-    becomes an empty row.
+    becomes an empty row. Frames much longer than a bin (one vector for a whole segment) are not spread over
+    bins that would be empty: the rate is then their own.
 
     Args:
         frames: (F, d) finite values.
@@ -133,14 +149,20 @@ def resample(
         (T, d) float32 and the number of gaps.
     """
     middles = frame_times.mean(axis=1)
-    # Rounded, so that a last piece of a bin does not count as a gap; its frames join the last bin.
-    num_bins = max(1, round((end - start) * rate_hz))
     inside = (middles >= start) & (middles < end)
     if not inside.any():
         return np.zeros((0, frames.shape[1]), dtype=np.float32), 0
+    length = float(np.median(frame_times[inside, 1] - frame_times[inside, 0]))
+    if length * rate_hz > _MUCH_LONGER:
+        rate_hz = 1 / length
+    # Rounded, so that a last piece of a bin does not count as a gap; its frames join the last bin.
+    num_bins = max(1, round((end - start) * rate_hz))
     bins = np.minimum(((middles[inside] - start) * rate_hz).astype(np.int64), num_bins - 1)
-    sums = np.zeros((num_bins, frames.shape[1]), dtype=np.float64)
-    np.add.at(sums, bins, frames[inside])
+    width = frames.shape[1]
+    # One cell for each bin and column; bincount adds in the order of the frames, as np.add.at does, but fast.
+    cells = (bins[:, None] * width + np.arange(width)).ravel()
+    weights = frames[inside].astype(np.float64).ravel()
+    sums = np.bincount(cells, weights, minlength=num_bins * width).reshape(num_bins, width)
     counts = np.bincount(bins, minlength=num_bins)
     means = sums / np.maximum(counts, 1)[:, None]
     return means.astype(np.float32), int((counts == 0).sum())

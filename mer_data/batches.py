@@ -96,18 +96,24 @@ class UtteranceDataset(Dataset["Item"]):
         rows = self.store.read(indices)
         items = []
         for number, index in enumerate(indices):
+            frames = {
+                modality: cut(stream[number], self._limits[modality], keep_last=self._aligned)
+                for modality, stream in rows.streams.items()
+            }
             items.append(
                 Item(
                     input_ids=cut(rows.token_ids[number], self._limits["text"], keep_last=True),
-                    audio=cut(rows.streams["audio"][number], self._limits["audio"], keep_last=self._aligned),
-                    vision=cut(
-                        rows.streams["vision"][number], self._limits["vision"], keep_last=self._aligned
-                    ),
+                    audio=frames.get("audio", _NO_FRAMES),
+                    vision=frames.get("vision", _NO_FRAMES),
                     label=float(self._labels[index]),
                     index=int(index),
                 )
             )
         return items
+
+
+_NO_FRAMES = np.zeros((0, 0), dtype=np.float32)
+"""The frames of a modality that the store does not have: no steps, no columns."""
 
 
 @dataclass(frozen=True)

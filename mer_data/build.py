@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Literal
@@ -13,35 +13,47 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mer_data.alignment import collapse, resample
+from mer_data.alignment import collapse, resample, same_words, shorten
 from mer_data.errors import SourceError
 from mer_data.files import sha256_file
 from mer_data.parallel import in_order
 from mer_data.pretrained import TINY
-from mer_data.sources import Source
+from mer_data.sources import Source, SourceFile, Stream
+from mer_data.sources.expected import PublishedCount
 from mer_data.store_writer import StoreBlock, writing_store
-from mer_data.utterances import MODALITIES, WORD_DTYPE, Drop, Ragged, UtteranceBlock
+from mer_data.utterances import WORD_DTYPE, Drop, Ragged, UtteranceBlock
 from mer_data.word_pieces import WordPieces
 
 Alignment = Literal["aligned", "unaligned"]
+_SAME_WORDS = "utterances_with_the_words_of_their_text"
+_OTHER_WORDS = "utterances_with_other_words_than_their_text"
+_NUM_EXAMPLES = 3
 
 
 @dataclass(frozen=True)
 class BuildReport:
-    """What a build wrote, changed and left out.
+    """What a build read, wrote, changed and left out.
 
     Attributes:
         path: the store.
         num_utterances: utterances in the store.
+        modalities: of "audio" and "vision" those that the store has.
+        files: every file at hand, with its use or the reason why it was not used.
+        published: how the source compares with what is published; None where nothing is known of that.
         cleaning: named counts of what was changed or found.
         dropped: what could not be kept, with reasons.
+        warnings: what a person should look at, in whole sentences.
         utterance_digest: digest of ids, labels and texts.
     """
 
     path: Path
     num_utterances: int
+    modalities: tuple[str, ...]
+    files: tuple[SourceFile, ...]
+    published: str | None
     cleaning: dict[str, int]
     dropped: tuple[Drop, ...]
+    warnings: tuple[str, ...]
     utterance_digest: str
 
 
@@ -51,6 +63,7 @@ def build_store(
     *,
     alignment: Alignment,
     tokenizer: str | None = None,
+    without: Sequence[str] = (),
     progress: Callable[[int, int], None] | None = None,
     workers: int = 1,
 ) -> BuildReport:
@@ -59,60 +72,149 @@ def build_store(
     Unaligned stores average each stream to the source's frame rate; aligned stores hold one vector per
     word piece: the average of the frames that intersect its word. Frames of -inf, inf and NaN become 0
     and are counted. Utterances without words or frames are kept and counted: their rows are empty, in an
-    aligned store zeros beside the word pieces. Blocks pass a few at a time; the store is the same, byte
-    for byte, whatever the number of workers.
+    aligned store zeros beside the word pieces. A source of texts alone gives a store of texts alone; there,
+    an utterance without text is dropped. Blocks pass a few at a time; the store is the same, byte for byte,
+    whatever the number of workers.
 
     Args:
         source: where the utterances come from.
         target: path of the store.
         alignment: "aligned" or "unaligned".
         tokenizer: name of the tokenizer; None takes the source manifest's.
+        without: modalities that the store does without, although the source has them.
         progress: called with the number of blocks done and in total.
         workers: processes that read, clean and align; this one writes.
 
     Raises:
-        SourceError: the source cannot give this alignment, or is damaged.
+        SourceError: the source cannot give this alignment, a modality has no frame at all, or is damaged.
     """
+    streams = {name: stream for name, stream in source.streams.items() if name not in without}
+    _check_alignment(source, alignment, streams)
+    name = tokenizer or source.manifest.tokenizer
+    texts: Iterator[str] = (text for block in source.blocks() for text in block.frame["text"])
+    pieces = WordPieces.named(name, texts if name == TINY else ())
+    found = _Found(dropped=list(source.dropped))
+    frames: list[pd.DataFrame] = []
+    widths = {modality: len(stream.columns) for modality, stream in streams.items()}
+    with writing_store(target, widths, pieces) as writer:
+        job = _Preparation(source, alignment, pieces, tuple(streams))
+        for number, prepared in enumerate(in_order(job, source.num_blocks, workers), start=1):
+            writer.append(prepared.ready)
+            frames.append(prepared.ready.frame[["id", "label", "text"]])
+            found.add(prepared)
+            if progress is not None:
+                progress(number, source.num_blocks)
+        if not any(map(len, frames)):
+            raise SourceError("the source has no utterances", where=source.files[0])
+        utterances = pd.concat(frames, ignore_index=True)
+        for modality in streams:
+            _check_any_frame(modality, source, found.cleaning, len(utterances), alignment)
+        attributes: dict[str, object] = {
+            "dataset": source.manifest.dataset,
+            "alignment": alignment,
+            "tokenizer": pieces.name,
+            "vocabulary_digest": pieces.vocabulary_digest,
+            "sources": {path.name: sha256_file(path) for path in source.files},
+            "columns": {modality: list(stream.columns) for modality, stream in streams.items()},
+            "feature_sets": {modality: stream.name for modality, stream in streams.items()},
+            "frame_rate_hz": {modality: stream.frame_rate_hz for modality, stream in streams.items()},
+            "limits": _limits(source, alignment),
+            "cleaning": dict(found.cleaning),
+        }
+        if source.word_shift:
+            attributes["word_shift"] = source.word_shift
+        digest = writer.finish(attributes, utterances, found.dropped)
+    expected = source.manifest.expected.get(source.form)
+    return BuildReport(
+        path=target,
+        num_utterances=len(utterances),
+        modalities=tuple(streams),
+        files=source.listing,
+        published=None if expected is None else found.published.compare(expected),
+        cleaning=dict(found.cleaning),
+        dropped=tuple(found.dropped),
+        warnings=tuple(found.warnings()),
+        utterance_digest=digest,
+    )
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A block ready to be written, and what was met in it.
+
+    Attributes:
+        ready: what is written.
+        published: fold and video of every utterance of the source.
+        cleaning: named counts.
+        dropped: what was left out.
+        different: id, words and text of utterances whose words are not their text; a few of them.
+    """
+
+    ready: StoreBlock
+    published: pd.DataFrame
+    cleaning: Counter[str]
+    dropped: list[Drop]
+    different: list[tuple[str, str, str]]
+
+
+@dataclass
+class _Found:
+    """What was met in all blocks so far."""
+
+    cleaning: Counter[str] = field(default_factory=Counter)
+    dropped: list[Drop] = field(default_factory=list)
+    different: list[tuple[str, str, str]] = field(default_factory=list)
+    published: PublishedCount = field(default_factory=PublishedCount)
+
+    def add(self, prepared: _Prepared) -> None:
+        """Count one more block."""
+        self.cleaning.update(prepared.cleaning)
+        self.dropped.extend(prepared.dropped)
+        self.different = [*self.different, *prepared.different][:_NUM_EXAMPLES]
+        self.published.add(prepared.published)
+
+    def warnings(self) -> list[str]:
+        """Words that are mostly not those of the transcripts: another alignment, or another language."""
+        equal, other = self.cleaning[_SAME_WORDS], self.cleaning[_OTHER_WORDS]
+        if other <= equal:
+            return []
+        examples = "; ".join(f"{name}: words {w!r}, transcript {text!r}" for name, w, text in self.different)
+        return [
+            f"The words of {other:,} of {equal + other:,} utterances are not their transcript. {examples}."
+        ]
+
+
+def _check_alignment(source: Source, alignment: Alignment, streams: Mapping[str, Stream]) -> None:
+    """Refuse an alignment that the source cannot give."""
     if source.alignment is not None and source.alignment != alignment:
         raise SourceError(
             f"an {alignment} store cannot be made from this file",
             where=source.files[0],
             do=f"Pass --alignment {source.alignment}, or use .csd files, which have times",
         )
-    name = tokenizer or source.manifest.tokenizer
-    texts: Iterator[str] = (text for block in source.blocks() for text in block.frame["text"])
-    pieces = WordPieces.named(name, texts if name == TINY else ())
-    streams = source.streams
-    widths = {modality: len(streams[modality].columns) for modality in MODALITIES}
-    cleaning: Counter[str] = Counter()
-    dropped: list[Drop] = []
-    frames: list[pd.DataFrame] = []
-    with writing_store(target, widths, pieces) as writer:
-        prepared = in_order(_Preparation(source, alignment, pieces), source.num_blocks, workers)
-        for number, (ready, counts, drops) in enumerate(prepared, start=1):
-            writer.append(ready)
-            frames.append(ready.frame[["id", "label", "text"]])
-            cleaning.update(counts)
-            dropped.extend(drops)
-            if progress is not None:
-                progress(number, source.num_blocks)
-        if not any(map(len, frames)):
-            raise SourceError("the source has no utterances", where=source.files[0])
-        utterances = pd.concat(frames, ignore_index=True)
-        attributes = {
-            "dataset": source.manifest.dataset,
-            "alignment": alignment,
-            "tokenizer": pieces.name,
-            "vocabulary_digest": pieces.vocabulary_digest,
-            "sources": {path.name: sha256_file(path) for path in source.files},
-            "columns": {modality: list(streams[modality].columns) for modality in MODALITIES},
-            "feature_sets": {modality: streams[modality].name for modality in MODALITIES},
-            "frame_rate_hz": {modality: streams[modality].frame_rate_hz for modality in MODALITIES},
-            "limits": _limits(source, alignment),
-            "cleaning": dict(cleaning),
-        }
-        digest = writer.finish(attributes, utterances, dropped)
-    return BuildReport(target, len(utterances), dict(cleaning), tuple(dropped), digest)
+    if alignment == "aligned" and streams and not source.has_word_times:
+        unused = "; ".join(one.line for one in source.listing if one.role is None)
+        raise SourceError(
+            "an aligned store needs the times of the words, to know which frames belong to which",
+            where=source.files[0].parent,
+            found=unused or "no words .csd file",
+            do="Add the words .csd file, choose it with --words PATH, or build with --alignment unaligned",
+        )
+
+
+def _check_any_frame(
+    modality: str, source: Source, cleaning: Counter[str], num_utterances: int, alignment: Alignment
+) -> None:
+    """A modality of which no utterance has one frame would be a store of zeros that looks whole."""
+    if cleaning[f"utterances_without_{modality}"] < num_utterances:
+        return
+    means = "word" if alignment == "aligned" else "utterance"
+    raise SourceError(
+        f"no {means} has one frame of {modality}",
+        where=source.files[0].parent if len(source.files) > 1 else source.files[0],
+        found=source.why_no_frames(modality),
+        do=f"Correct the files, or build a store that does without: --without {modality}",
+    )
 
 
 @dataclass(frozen=True)
@@ -122,14 +224,51 @@ class _Preparation:
     source: Source
     alignment: Alignment
     pieces: WordPieces
+    modalities: tuple[str, ...]
 
-    def __call__(self, number: int) -> tuple[StoreBlock, Counter[str], list[Drop]]:
+    def __call__(self, number: int) -> _Prepared:
         block, cleaning = self.source.block(number), Counter[str]()
-        return _prepare(block, self.source, self.alignment, self.pieces, cleaning), cleaning, block.dropped
+        published = block.frame[["video_id", "fold"]]
+        if not self.modalities and block.words is None:
+            block = _with_text(block)
+        different = _compare_words(block, cleaning)
+        ready = _prepare(block, self.source, self.alignment, self.pieces, self.modalities, cleaning)
+        return _Prepared(ready, published, cleaning, block.dropped, different)
+
+
+def _with_text(block: UtteranceBlock) -> UtteranceBlock:
+    """Without frames and words, an utterance without text holds nothing: it is dropped."""
+    empty = (block.frame["text"].str.strip() == "").to_numpy()
+    dropped = [
+        *block.dropped,
+        *(Drop(name, "no text, in a store of texts alone") for name in block.frame["id"][empty]),
+    ]
+    return replace(block, frame=block.frame[~empty].reset_index(drop=True), dropped=dropped)
+
+
+def _compare_words(block: UtteranceBlock, cleaning: Counter[str]) -> list[tuple[str, str, str]]:
+    """Count the utterances whose timestamped words are their text; a few examples of those that differ."""
+    different: list[tuple[str, str, str]] = []
+    if block.words is None:
+        return different
+    for index, (name, text) in enumerate(zip(block.frame["id"], block.frame["text"], strict=True)):
+        spoken = block.words[index]["token"].tolist()
+        if not text.strip():
+            continue
+        equal = same_words(spoken, text)
+        cleaning[_SAME_WORDS if equal else _OTHER_WORDS] += 1
+        if not equal and len(different) < _NUM_EXAMPLES:
+            different.append((name, shorten(" ".join(spoken)), shorten(text)))
+    return different
 
 
 def _prepare(
-    block: UtteranceBlock, source: Source, alignment: Alignment, pieces: WordPieces, cleaning: Counter[str]
+    block: UtteranceBlock,
+    source: Source,
+    alignment: Alignment,
+    pieces: WordPieces,
+    modalities: tuple[str, ...],
+    cleaning: Counter[str],
 ) -> StoreBlock:
     """Clean, tokenise and align one block, and count what was met."""
     cleaning.update(block.counts)
@@ -137,7 +276,7 @@ def _prepare(
     words = block.words if block.words is not None else _words_of_texts(frame["text"].tolist())
     token_ids, token_words = _tokens(block, words, pieces, cleaning)
     streams = {}
-    for modality in MODALITIES:
+    for modality in modalities:
         stream = _clean(block.streams[modality], modality, cleaning)
         if block.frame_times is not None:
             times = block.frame_times[modality]

@@ -23,7 +23,8 @@ from mer_data.utterances import MODALITIES, UTTERANCE_COLUMNS, WORD_DTYPE, Ragge
 from mer_data.word_pieces import WordPieces
 
 FORMAT = "mer-data/store"
-VERSION = 1
+VERSION = 2
+"""From version 2 on, audio or vision may be absent; a store with both is written as version 1."""
 STRING_COLUMNS = ("id", "video_id", "text", "fold")
 _VALUES_OF = {"words": "words/times", "tokens": "tokens/ids"} | {m: f"{m}/values" for m in MODALITIES}
 _BUILD_AGAIN = "Build it again with `mer-data build --force`"
@@ -36,7 +37,7 @@ class StoreRows:
     Attributes:
         token_ids: word pieces, special tokens included.
         token_words: index into the utterance's words for each piece, -1 where it has none.
-        streams: "audio" and "vision" frames (sum_T, d) float32.
+        streams: frames (sum_T, d) float32 of the modalities that the store has.
     """
 
     token_ids: Ragged
@@ -144,13 +145,23 @@ class FeatureStore:
         other._shorter = {name: min(own, limits.get(name, own)) for name, own in self.limits.items()}
         return other
 
+    @cached_property
+    def modalities(self) -> tuple[str, ...]:
+        """Those of "audio" and "vision" that the store has; none in a store of texts alone."""
+        with self._checked():
+            return tuple(modality for modality in MODALITIES if modality in self._h5)
+
     def width(self, modality: str) -> int:
-        """Number of feature columns d of "audio" or "vision"."""
+        """Number of feature columns d of "audio" or "vision"; 0 where the store has no such modality."""
+        if modality not in self.modalities:
+            return 0
         with self._checked():
             return int(self._h5[modality]["values"].shape[1])
 
     def lengths(self, group: str) -> NDArray[np.int64]:
-        """Row lengths (N,) of "tokens", "words", "audio" or "vision"."""
+        """Row lengths (N,) of "tokens", "words", "audio" or "vision"; zeros for an absent modality."""
+        if group in MODALITIES and group not in self.modalities:
+            return np.zeros(len(self), dtype=np.int64)
         return np.diff(self._offsets(group))
 
     @cached_property
@@ -206,7 +217,7 @@ class FeatureStore:
         return StoreRows(
             token_ids=self._tokens("ids", indices),
             token_words=self._tokens("words", indices),
-            streams={modality: self._frames(modality, indices) for modality in MODALITIES},
+            streams={modality: self._frames(modality, indices) for modality in self.modalities},
         )
 
     def read_tokens(self, indices: Sequence[int] | NDArray[np.integer]) -> Ragged:

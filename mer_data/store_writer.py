@@ -21,6 +21,10 @@ from mer_data.utterances import MODALITIES, UTTERANCE_COLUMNS, Drop, Ragged
 from mer_data.word_pieces import WordPieces
 
 _CHUNK_BYTES = 1 << 16
+_WRITTEN_BYTES = 1 << 22
+"""Blocks are written together up to about this size."""
+_BYTES_PER_UTTERANCE = 1 << 12
+"""What an utterance has beside its frames, roughly: text, words, word pieces."""
 _FRAME_CHUNK_BYTES = 1 << 14  # a random row reads little beside itself (docs/benchmarks.md)
 
 
@@ -33,7 +37,7 @@ class StoreBlock:
         words: timestamped words (dtype ``WORD_DTYPE``).
         token_ids: word pieces.
         token_words: word of each piece, -1 for none.
-        streams: "audio" and "vision" frames.
+        streams: frames of the modalities that the store has.
     """
 
     frame: pd.DataFrame
@@ -52,6 +56,9 @@ class StoreWriter:
         """Create the empty datasets; ``check`` raises when a write has failed."""
         self._file = file
         self._check = check
+        self._modalities = tuple(widths)
+        self._pending: list[StoreBlock] = []
+        self._pending_bytes = 0
         self._seen: set[str] = set()
         for name in UTTERANCE_COLUMNS:
             if name in STRING_COLUMNS:
@@ -62,9 +69,9 @@ class StoreWriter:
         _create(file, "words/times", "f8", 2)
         _create(file, "tokens/ids", "i4")
         _create(file, "tokens/words", "i4")
-        for modality in MODALITIES:
-            _create(file, f"{modality}/values", "f4", widths[modality], chunk_bytes=_FRAME_CHUNK_BYTES)
-        for group in ("words", "tokens", *MODALITIES):
+        for modality, width in widths.items():
+            _create(file, f"{modality}/values", "f4", width, chunk_bytes=_FRAME_CHUNK_BYTES)
+        for group in ("words", "tokens", *widths):
             _create(file, f"{group}/offsets", "i8")
             _append(file[f"{group}/offsets"], np.zeros(1, dtype=np.int64))
         encoded = np.frombuffer(word_pieces.to_json().encode(), dtype=np.uint8)
@@ -83,6 +90,19 @@ class StoreWriter:
             if name in self._seen:
                 raise SourceError(f"utterance {name} stands twice in the source", do="Remove one of the two")
             self._seen.add(name)
+        # A write to each dataset costs the same for one utterance as for a thousand: small blocks wait.
+        self._pending.append(block)
+        self._pending_bytes += _BYTES_PER_UTTERANCE * len(block.frame)
+        self._pending_bytes += sum(block.streams[name].values.nbytes for name in self._modalities)
+        if self._pending_bytes >= _WRITTEN_BYTES:
+            self._write()
+
+    def _write(self) -> None:
+        """Write the blocks that wait, as one."""
+        if not self._pending:
+            return
+        block = _joined(self._pending, self._modalities)
+        self._pending, self._pending_bytes = [], 0
         for name in UTTERANCE_COLUMNS:
             if name in STRING_COLUMNS:
                 _append_strings(self._file, f"utterances/{name}", block.frame[name].tolist())
@@ -95,14 +115,18 @@ class StoreWriter:
         _append(self._file["tokens/words"], block.token_words.values)
         _append_offsets(self._file["words/offsets"], block.words)
         _append_offsets(self._file["tokens/offsets"], block.token_ids)
-        for modality in MODALITIES:
+        for modality in self._modalities:
             _append(self._file[f"{modality}/values"], block.streams[modality].values)
             _append_offsets(self._file[f"{modality}/offsets"], block.streams[modality])
         self._check()
 
     def finish(self, attributes: dict[str, Any], utterances: pd.DataFrame, dropped: Sequence[Drop]) -> str:
         """Write the attributes and the two digests; return the utterance digest."""
-        self._file.attrs.update({"format": FORMAT, "version": VERSION})
+        self._write()
+        version = (
+            1 if self._modalities == MODALITIES else VERSION
+        )  # a whole store is one of the first version
+        self._file.attrs.update({"format": FORMAT, "version": version})
         for name, value in attributes.items():
             self._file.attrs[name] = json.dumps(value, sort_keys=True) if name in JSON_ATTRIBUTES else value
         listed = json.dumps([vars(drop) for drop in dropped]).encode()
@@ -127,6 +151,17 @@ def writing_store(path: Path, widths: dict[str, int], word_pieces: WordPieces) -
     """
     with writing_hdf5(path, libver=("v110", "v110")) as (file, careful):
         yield StoreWriter(file, widths, word_pieces, careful.check)
+
+
+def _joined(blocks: Sequence[StoreBlock], modalities: Sequence[str]) -> StoreBlock:
+    """Several blocks as one."""
+    return StoreBlock(
+        frame=pd.concat([block.frame for block in blocks], ignore_index=True),
+        words=Ragged.joined([block.words for block in blocks]),
+        token_ids=Ragged.joined([block.token_ids for block in blocks]),
+        token_words=Ragged.joined([block.token_words for block in blocks]),
+        streams={name: Ragged.joined([block.streams[name] for block in blocks]) for name in modalities},
+    )
 
 
 _COLUMN_TYPES = {"segment": "i8", "start_s": "f8", "end_s": "f8", "label": "f4"}

@@ -34,6 +34,15 @@ class Ragged:
         values = np.concatenate(rows) if rows else like[:0]
         return cls(values.astype(like.dtype, copy=False), offsets)
 
+    @classmethod
+    def joined(cls, parts: Sequence[Ragged]) -> Ragged:
+        """The rows of all parts (at least one), one after the other."""
+        if len(parts) == 1:
+            return parts[0]
+        lengths = np.concatenate([part.lengths for part in parts])
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        return cls(np.concatenate([part.values for part in parts]), offsets)
+
     def __len__(self) -> int:
         """Number of rows N."""
         return len(self.offsets) - 1
@@ -63,7 +72,8 @@ class UtteranceBlock:
     Attributes:
         frame: one row per utterance with the columns ``UTTERANCE_COLUMNS``; ``id`` is
             ``video$_$segment`` with a 1-based segment, times are seconds of the video.
-        streams: for "audio" and "vision" the frames of every utterance, ``Ragged`` (sum_T, d) float32.
+        streams: for "audio" and "vision" the frames of every utterance, ``Ragged`` (sum_T, d) float32; a
+            modality that the source does not have is absent.
         words: the timestamped words of every utterance (dtype ``WORD_DTYPE``), where the source has them.
         frame_times: for each stream (sum_T, 2) start and end in seconds of every frame, where known;
             a frame that stands for its whole utterance has the interval (-inf, inf).

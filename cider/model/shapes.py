@@ -14,8 +14,8 @@ class FeatureShapes:
 
     Attributes:
         text_width: features per word piece from the text encoder, d_l.
-        audio_width: features per audio frame, d_a.
-        vision_width: features per vision frame, d_v.
+        audio_width: features per audio frame, d_a; 0 in a store without audio.
+        vision_width: features per vision frame, d_v; 0 in a store without vision.
         text_length: greatest number of word pieces, special tokens included. Positions and the reconstruction
             heads depend on it, so a batch may be shorter but never longer.
         audio_length: greatest number of audio frames.
@@ -23,7 +23,8 @@ class FeatureShapes:
         aligned: audio and vision have one frame per word piece, so that their lengths are ``text_length``.
 
     Raises:
-        MerDataError: if a size is not positive, or aligned data have unequal lengths.
+        MerDataError: if a size is not positive (a width of frames: negative), or aligned data have unequal
+            lengths.
     """
 
     text_width: int
@@ -37,9 +38,12 @@ class FeatureShapes:
     def __post_init__(self) -> None:
         """Check the sizes."""
         for field in fields(self):
-            if field.name != "aligned" and getattr(self, field.name) < 1:
+            least = 0 if field.name in ("audio_width", "vision_width") else 1
+            if field.name != "aligned" and getattr(self, field.name) < least:
                 raise MerDataError(
-                    f"{field.name} is not positive", found=getattr(self, field.name), expected="at least 1"
+                    f"{field.name} is {'not positive' if least else 'negative'}",
+                    found=getattr(self, field.name),
+                    expected=f"at least {least}",
                 )
         lengths = (self.text_length, self.audio_length, self.vision_length)
         if self.aligned and len(set(lengths)) > 1:
@@ -48,6 +52,12 @@ class FeatureShapes:
                 found=lengths,
                 expected=f"{self.text_length} for each",
             )
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """Those of "audio" and "vision" that the store does not have."""
+        widths = {"audio": self.audio_width, "vision": self.vision_width}
+        return tuple(modality for modality, width in widths.items() if width == 0)
 
     @property
     def lengths(self) -> tuple[int, int, int]:

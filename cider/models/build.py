@@ -51,10 +51,12 @@ def build_model(
         MerDataError: a setting is impossible, or the model is no backbone.
     """
     if isinstance(choice, Architecture):
+        _check_frames("cider", True, shapes)
         return CIDer(
             text_encoder, shapes=shapes, architecture=choice, num_classes=num_classes, special=special
         )
     factory = find_model(choice.name)
+    _check_frames(choice.name, getattr(factory, "reads_frames", True), shapes)
     try:
         settings = factory.Settings.model_validate(choice.settings)
     except ValidationError as error:
@@ -69,3 +71,13 @@ def build_model(
     if model.text_encoder is not text_encoder:
         raise RecipeError(f"model {choice.name!r} keeps another text encoder than it was given")
     return model
+
+
+def _check_frames(name: str, reads_frames: bool, shapes: FeatureShapes) -> None:
+    """Refuse a model that reads audio and vision where the store has only one of them, or texts alone."""
+    if reads_frames and shapes.absent:
+        raise RecipeError(
+            f"model {name!r} reads audio and vision",
+            found=f"a store without {' and '.join(shapes.absent)}",
+            do="Choose a model that reads text alone (model.name=text_only), or build a store with frames",
+        )

@@ -35,6 +35,9 @@ class BackboneFactory(Protocol):
 
     Attributes:
         Settings: its hyperparameters, all with defaults; ``model.settings`` of a recipe.
+
+    A class whose attribute ``reads_frames`` is False reads text alone: a store without audio and vision is
+    enough for it.
     """
 
     Settings: type[BackboneSettings]

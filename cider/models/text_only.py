@@ -19,6 +19,7 @@ class TextOnly(nn.Module):
     """Mean of the text features (B, d_l); with the head, a linear classifier on a text encoder."""
 
     Settings = TextOnlySettings
+    reads_frames = False
 
     def __init__(
         self,

@@ -7,7 +7,15 @@ from typing import Literal, cast
 
 import click
 
-from mer_data.commands.shared import DatasetName, conclude, force_option, json_option, progress_bar, repeated
+from mer_data.commands.shared import (
+    DatasetName,
+    conclude,
+    drop_lines,
+    force_option,
+    json_option,
+    progress_bar,
+    repeated,
+)
 
 
 @click.command()
@@ -15,7 +23,7 @@ from mer_data.commands.shared import DatasetName, conclude, force_option, json_o
 @click.option(
     "--source",
     type=click.Path(path_type=Path),
-    help="Folder of .csd files, or an MMSA pickle; default: the raw folder.",
+    help="Folder of .csd files, an MMSA pickle, or MMSA's label.csv; default: the raw folder.",
 )
 @click.option(
     "--alignment",
@@ -24,8 +32,24 @@ from mer_data.commands.shared import DatasetName, conclude, force_option, json_o
     show_default=True,
     help="Unaligned: frames at the dataset's rates. Aligned: one vector per word piece.",
 )
-@click.option("--audio", metavar="NAME", help="Audio set, where the source has several.")
-@click.option("--vision", metavar="NAME", help="Vision set, where the source has several.")
+@click.option("--audio", metavar="NAME|PATH", help="Audio set, where the source has several, or its file.")
+@click.option("--vision", metavar="NAME|PATH", help="Vision set, where the source has several, or its file.")
+@click.option("--labels", metavar="PATH", help="Label file, where the source has several.")
+@click.option("--words", metavar="PATH", help="File of timestamped words, where the source has several.")
+@click.option("--transcripts", metavar="PATH", help="CSV of transcripts, where the source has several.")
+@click.option(
+    "--without",
+    type=click.Choice(["audio", "vision"]),
+    multiple=True,
+    help="Build without this modality; may be given twice.",
+)
+@click.option(
+    "--shift-words",
+    type=click.IntRange(-3, 3),
+    default=0,
+    metavar="N",
+    help="Move every word by N intervals; -1 where each word has its successor's times.",
+)
 @click.option("--tokenizer", metavar="NAME", help="tiny, minilm, bert-base-uncased, a folder or a hub id.")
 @click.option(
     "--workers",
@@ -44,6 +68,11 @@ def build(
     alignment: str,
     audio: str | None,
     vision: str | None,
+    labels: str | None,
+    words: str | None,
+    transcripts: str | None,
+    without: tuple[str, ...],
+    shift_words: int,
     tokenizer: str | None,
     workers: int,
     dask: str | None,
@@ -59,35 +88,48 @@ def build(
       mer-data build --dataset mosi --source ~/mosi --alignment aligned
       mer-data build --dataset mosi --source unaligned_50.pkl
       mer-data build --dataset mosei --source ~/mosei --workers 8
+      mer-data build --dataset mosei --source label.csv
+      mer-data build --dataset mosi --source ~/mosi --words ~/mosi/words.csd --shift-words -1
     """
     from mer_data.build import build_store
     from mer_data.errors import StoreError
     from mer_data.files import refuse_overwrite
-    from mer_data.sources import open_source
+    from mer_data.sources import SourceChoices, open_source
     from mer_data.workspace import Workspace
 
     workspace = Workspace(dataset)
     target = out or workspace.store_path(alignment)
     refuse_overwrite(target, force=force, error=StoreError)
-    opened = open_source(dataset, source or workspace.raw, audio=audio, vision=vision)
+    roles = {"labels": labels, "words": words, "transcripts": transcripts, "audio": audio, "vision": vision}
+    chosen = {role: value for role, value in roles.items() if value is not None}
+    opened = open_source(dataset, source or workspace.raw, SourceChoices(chosen, without, shift_words))
     with progress_bar("build") as progress, _backend(dask):
         report = build_store(
             opened,
             target,
             alignment=cast(Literal["aligned", "unaligned"], alignment),
             tokenizer=tokenizer,
+            without=without,
             progress=progress,
             workers=workers,
         )
     changed = {name: count for name, count in sorted(report.cleaning.items()) if count}
     lines = [f"{report.num_utterances} utterances in {report.path} ({report.utterance_digest})."]
+    lines += [] if report.published is None else [report.published]
+    lines += [] if report.modalities else ["Texts and labels alone: the source has no audio and no vision."]
+    lines += [f"  {file.line}" for file in report.files]
     lines += [f"  {name.replace('_', ' ')}: {count}" for name, count in changed.items()]
-    lines += [f"  dropped {drop.id}: {drop.reason}" for drop in report.dropped]
+    lines += drop_lines(report.dropped)
+    lines += [f"Warning: {warning}" for warning in report.warnings]
     conclude(
         {
             "store": str(report.path),
             "utterances": report.num_utterances,
             "utterance_digest": report.utterance_digest,
+            "modalities": list(report.modalities),
+            "files": [{"path": str(f.path), "role": f.role, "reason": f.reason} for f in report.files],
+            "published": report.published,
+            "warnings": list(report.warnings),
             "cleaning": report.cleaning,
             "dropped": [vars(drop) for drop in report.dropped],
         },

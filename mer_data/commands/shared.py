@@ -6,14 +6,17 @@ import errno
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
 from mer_data.errors import MerDataError
+
+if TYPE_CHECKING:
+    from mer_data.utterances import Drop
 
 F = TypeVar("F", bound=Callable[..., Any])
 Progress = Callable[[int, int], None]
@@ -126,6 +129,22 @@ def progress_bar(label: str) -> Iterator[Progress]:
 def repeated(**options: object) -> str:
     """`` --name value`` of every option with a value, for the command that comes next."""
     return "".join(f" --{n} {shlex.quote(str(value))}" for n, value in options.items() if value is not None)
+
+
+NUM_SHOWN = 5
+"""Ids of one kind that a command prints; ``--json`` has all of them."""
+
+
+def drop_lines(dropped: Sequence[Drop]) -> list[str]:
+    """One line per reason: how many were dropped for it, and a few of them."""
+    by_reason: dict[str, list[str]] = {}
+    for drop in dropped:
+        by_reason.setdefault(drop.reason, []).append(drop.id)
+    return [
+        f"  dropped {len(ids)}: {reason} ({', '.join(ids[:NUM_SHOWN])}"
+        + (f" and {len(ids) - NUM_SHOWN} more, see --json)" if len(ids) > NUM_SHOWN else ")")
+        for reason, ids in by_reason.items()
+    ]
 
 
 def conclude(result: dict[str, Any], lines: list[str], next_step: str | None, *, as_json: bool) -> None:

@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mer_data.store import FeatureStore
-from mer_data.utterances import MODALITIES, Ragged
+from mer_data.utterances import Ragged
 
 UTTERANCE_TYPES: dict[str, pa.DataType] = {
     "id": pa.string(),
@@ -24,7 +24,7 @@ WORD_TYPES: dict[str, pa.DataType] = {"word": pa.string(), "start_s": pa.float64
 
 
 def utterance_arrays(store: FeatureStore, chosen: NDArray[np.int64]) -> dict[str, pa.Array]:
-    """The columns ``UTTERANCE_TYPES``, and "tokens", "token_words", "audio", "vision" as lists, of rows (N,).
+    """The columns ``UTTERANCE_TYPES`` of rows (N,), and as lists "tokens", "token_words" and the modalities.
 
     A stream is a list of frames, a frame a list of fixed size d.
     """
@@ -34,7 +34,7 @@ def utterance_arrays(store: FeatureStore, chosen: NDArray[np.int64]) -> dict[str
     }
     arrays["tokens"] = list_array(rows.token_ids, pa.array(rows.token_ids.values))
     arrays["token_words"] = list_array(rows.token_words, pa.array(rows.token_words.values))
-    for name in MODALITIES:
+    for name in store.modalities:
         values = pa.array(rows.streams[name].values.ravel())
         frames = pa.FixedSizeListArray.from_arrays(values, store.width(name))
         arrays[name] = list_array(rows.streams[name], frames)

@@ -17,7 +17,6 @@ from mer_data.reports.exhibits import Exhibits
 from mer_data.reports.how_made import how_made
 from mer_data.reports.page import Report, Section
 from mer_data.reports.values import UNKNOWN, count_of, number, percent
-from mer_data.utterances import MODALITIES
 
 SUFFIX = ".card.md"
 CROISSANT = ".croissant.json"
@@ -119,7 +118,7 @@ def _shares(fold: FoldFacts, task: str) -> dict[str, str]:
 def _features(facts: Facts, exhibits: Exhibits) -> Section:
     store = facts.store
     rows = []
-    for modality in MODALITIES:
+    for modality in facts.columns:
         frames = store["lengths"][modality]
         rows.append(
             {
@@ -139,7 +138,7 @@ def _features(facts: Facts, exhibits: Exhibits) -> Section:
         f" {store['limits']['text']} are served to a model."
     )
     columns = [
-        (f"Columns of {modality}", _named(facts.columns[modality]) or UNKNOWN) for modality in MODALITIES
+        (f"Columns of {modality}", _named(facts.columns[modality]) or UNKNOWN) for modality in facts.columns
     ]
     caption = "Streams of the store, with frames per utterance; float32."
     return Section("Features", paragraphs=[text], tables=[exhibits.table(caption, rows)], facts=columns)

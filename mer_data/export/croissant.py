@@ -18,7 +18,7 @@ from mer_data.export.statements import limits, speakers, use
 from mer_data.files import sha256_file, write_json
 from mer_data.store import FeatureStore
 from mer_data.tasks import TASKS
-from mer_data.utterances import FOLDS, MODALITIES
+from mer_data.utterances import FOLDS
 
 _PARQUET = "application/x-parquet"
 _UTTERANCES, _WORDS = "utterances-file", "words-file"
@@ -139,7 +139,7 @@ def _digests(facts: Facts) -> dict[str, str]:
 def _preprocessing(facts: Facts) -> list[str]:
     streams = [
         f"{modality}: feature set {facts.store['feature_sets'][modality]}, frames {facts.frames(modality)}"
-        for modality in MODALITIES
+        for modality in facts.columns
     ]
     pieces = f"word pieces of {facts.store['tokenizer']}"
     return [*streams, pieces, "feature values that are not finite were set to 0"]

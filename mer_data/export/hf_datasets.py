@@ -24,7 +24,6 @@ from mer_data.export.rows import fold_rows, in_groups
 from mer_data.splits import SplitManifest
 from mer_data.store import FeatureStore
 from mer_data.tasks import TASKS
-from mer_data.utterances import MODALITIES
 
 if TYPE_CHECKING:
     from datasets import DatasetDict, Features
@@ -160,7 +159,10 @@ def _features(hf: ModuleType, store: FeatureStore) -> Features:
             "words": hf.List(word),
             "tokens": hf.List(value("int32")),
             "token_words": hf.List(value("int32")),
-            **{name: hf.Array2D(shape=(None, store.width(name)), dtype="float32") for name in MODALITIES},
+            **{
+                name: hf.Array2D(shape=(None, store.width(name)), dtype="float32")
+                for name in store.modalities
+            },
         }
     )
 
@@ -174,7 +176,7 @@ def _table(store: FeatureStore, chosen: NDArray[np.int64], schema: pa.Schema) ->
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
     fields = list(schema.field("words").type.value_type)
     columns["words"] = pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays(words, fields=fields))
-    for name in MODALITIES:
+    for name in store.modalities:
         kind = schema.field(name).type
         columns[name] = pa.ExtensionArray.from_storage(kind, columns[name].cast(kind.storage_type))
     return pa.table([columns[name] for name in schema.names], schema=schema)

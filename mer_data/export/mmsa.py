@@ -17,7 +17,7 @@ from mer_data.files import complete_or_absent
 from mer_data.splits import SplitManifest
 from mer_data.store import FeatureStore
 from mer_data.tasks import TASKS
-from mer_data.utterances import MODALITIES, Ragged, cut
+from mer_data.utterances import Ragged, cut
 
 PadTo = Literal["longest", "limits"]
 
@@ -81,7 +81,7 @@ def export_mmsa(
             raise ExportError(f"fold {fold!r} is empty", expected="utterances in train, valid and test")
     encode = None if text_encoder is None else _encoder(text_encoder, store)
     every = np.concatenate(list(rows.values()))
-    lengths = {group: store.lengths(group)[every] for group in ("tokens", *MODALITIES)}
+    lengths = {group: store.lengths(group)[every] for group in ("tokens", *store.modalities)}
     limits = {**store.limits, "tokens": store.limits["text"]}
     layout = _Layout(store, _steps(store, lengths, pad_to), at_least_one_frame)
     content, done = {}, 0
@@ -99,14 +99,14 @@ def export_mmsa(
         sizes={fold: len(chosen) for fold, chosen in rows.items()},
         shapes={
             key: content["train"][key].shape
-            for key in ("text", "text_bert", *MODALITIES)
+            for key in ("text", "text_bert", *store.modalities)
             if key in content["train"]
         },
         num_cut={
             "text" if group == "tokens" else group: int((lengths[group] > limits[group]).sum())
             for group in lengths
         },
-        num_empty={modality: int((lengths[modality] == 0).sum()) for modality in MODALITIES},
+        num_empty={modality: int((lengths[modality] == 0).sum()) for modality in store.modalities},
     )
 
 
@@ -114,8 +114,10 @@ def _steps(store: FeatureStore, lengths: dict[str, NDArray[np.int64]], pad_to: P
     """Length of the padded rows of each modality; aligned frames stand beside the word pieces."""
     limits = store.limits
     if pad_to == "limits" or store.alignment == "aligned":
-        return {modality: limits[modality] for modality in MODALITIES}
-    return {modality: max(1, min(limits[modality], int(lengths[modality].max()))) for modality in MODALITIES}
+        return {modality: limits[modality] for modality in store.modalities}
+    return {
+        modality: max(1, min(limits[modality], int(lengths[modality].max()))) for modality in store.modalities
+    }
 
 
 class _Layout:
@@ -139,12 +141,12 @@ class _Layout:
             "text_bert": self._text_bert(rows.token_ids),
         }
         lengths = {}
-        for modality in MODALITIES:
+        for modality in rows.streams:
             part[modality], lengths[modality] = _padded(
                 rows.streams[modality], self._steps[modality], keep_last=self._aligned
             )
         if not self._aligned:
-            for modality in MODALITIES:
+            for modality in rows.streams:
                 part[f"{modality}_lengths"] = np.maximum(lengths[modality], self._at_least).tolist()
         part["id"] = frame["id"].tolist()
         part["annotations"] = [ANNOTATIONS[index] for index in classes]

@@ -17,7 +17,6 @@ from mer_data.files import complete_or_absent
 from mer_data.splits import SplitManifest
 from mer_data.store import FeatureStore
 from mer_data.tasks import TASKS
-from mer_data.utterances import MODALITIES
 
 WORD_SCHEMA = pa.schema({"id": pa.string(), "position": pa.int32(), **WORD_TYPES})
 
@@ -116,7 +115,7 @@ def utterance_schema(store: FeatureStore) -> pa.Schema:
             "text": text,
             "tokens": pieces,
             "token_words": pieces,
-            **{name: pa.list_(pa.list_(pa.float32(), store.width(name))) for name in MODALITIES},
+            **{name: pa.list_(pa.list_(pa.float32(), store.width(name))) for name in store.modalities},
         }
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from mer_data.errors import SourceError, SplitError, StoreError
 from mer_data.files import refuse_overwrite, sha256_file
 from mer_data.importing.options import Imported, ImportOptions
 from mer_data.importing.placing import place
-from mer_data.sources.base import Stream
 from mer_data.sources.catalogue import Collection, SourceManifest
 from mer_data.sources.folds import standard_folds
 from mer_data.sources.mmsa_pickle import MmsaPickle
@@ -101,36 +100,26 @@ def _collection(found: Recognised, kind: SplitKind) -> Collection | None:
     return None
 
 
-class _Refolded:
+class _Refolded(MmsaPickle):
     """A processed file whose utterances have the standard folds of their videos."""
 
     def __init__(self, source: MmsaPickle, reference: dict[str, str]) -> None:
+        vars(self).update(vars(source))  # the file is read once
         self._source, self._reference = source, reference
-        self.manifest, self.alignment, self.files = source.manifest, source.alignment, source.files
 
-    @property
-    def streams(self) -> dict[str, Stream]:
-        """Those of the file."""
-        return self._source.streams
-
-    @property
-    def num_blocks(self) -> int:
-        """Those of the file."""
-        return self._source.num_blocks
-
-    def blocks(self) -> Iterator[UtteranceBlock]:
-        """Yield the blocks of the file with other folds."""
-        return map(self.block, range(self.num_blocks))
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process reads the file for itself."""
+        return _Refolded, (self._source, self._reference)
 
     def block(self, number: int) -> UtteranceBlock:
-        """One block."""
+        """One block, with other folds."""
         block = self._source.block(number)
         folds = block.frame["video_id"].map(self._reference).fillna(NO_FOLD)
         return replace(block, frame=block.frame.assign(fold=folds))
 
 
 def _store(
-    source: MmsaPickle | _Refolded,
+    source: MmsaPickle,
     target: Path,
     alignment: Alignment,
     options: ImportOptions,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mer_data.inspect.summary import QUANTILES, Summary
-from mer_data.utterances import FOLDS, MODALITIES
+from mer_data.utterances import FOLDS
 
 TIME_LINE_WIDTH = 48
 
@@ -30,7 +30,7 @@ def _store_lines(store: Summary) -> list[str]:
         f" {store['num_videos']} videos, {length}, {store['num_bytes'] / 1e6:.1f} MB",
         f"text    tokenizer {store['tokenizer']}, {store['vocabulary_size']} pieces in its vocabulary",
     ]
-    for modality in MODALITIES:
+    for modality in store["feature_sets"]:
         rate = store["frame_rate_hz"][modality]
         if store["alignment"] == "aligned":
             frames = "one frame per word piece"
@@ -121,7 +121,7 @@ def _utterance_lines(utterance: Summary) -> list[str]:
     start, end = utterance["interval_s"]
     place = "no times" if start is None or end is None else f"{start:.2f} to {end:.2f} s"
     classes = ", ".join(utterance["classes"].values())
-    frames = ", ".join(f"{modality} {count}" for modality, count in utterance["num_frames"].items())
+    frames = ", ".join(f"{modality} {count}" for modality, count in utterance["num_frames"].items()) or "none"
     return [
         f"{utterance['id']}: label {utterance['label']:+g} ({classes}), fold {utterance['fold']}, {place}",
         f"  {utterance['text']}",

@@ -20,7 +20,7 @@ from mer_data.statistics.class_statistics import ClassStatistics
 from mer_data.statistics.vocabulary import load_kept_tokens
 from mer_data.store import FeatureStore
 from mer_data.tasks import TASKS, get_task
-from mer_data.utterances import FOLDS, MODALITIES, NO_FOLD
+from mer_data.utterances import FOLDS, NO_FOLD
 from mer_data.verify.artefacts import kind_of
 from mer_data.verify.findings import DAMAGE, one_line
 
@@ -77,7 +77,7 @@ def summarise_store(store: FeatureStore) -> Summary:
     seconds = (utterances["end_s"] - utterances["start_s"]).to_numpy(np.float64)
     timed = seconds[np.isfinite(seconds)]
     lengths = {"words": store.lengths("words"), "pieces": store.lengths("tokens")}
-    lengths |= {modality: store.lengths(modality) for modality in MODALITIES}
+    lengths |= {modality: store.lengths(modality) for modality in store.modalities}
     with h5py.File(store.path, "r") as file:
         dropped = json.loads(bytes(file["dropped_json"][()]))
     columns = store.attribute("columns")
@@ -91,7 +91,7 @@ def summarise_store(store: FeatureStore) -> Summary:
         "tokenizer": str(store.attribute("tokenizer")),
         "vocabulary_size": len(store.word_pieces.vocabulary),
         "feature_sets": store.attribute("feature_sets"),
-        "num_columns": {modality: len(columns[modality]) for modality in MODALITIES},
+        "num_columns": {modality: len(columns[modality]) for modality in store.modalities},
         "frame_rate_hz": store.attribute("frame_rate_hz"),
         "limits": store.limits,
         "counts": {name: _class_counts(utterances, name) for name in TASKS},
@@ -205,7 +205,7 @@ def _summarise_utterance(store: FeatureStore, name: str) -> Summary:
         "interval_s": [_second(values["start_s"]), _second(values["end_s"])],
         "words": [{"token": w, "start_s": _second(start), "end_s": _second(end)} for w, start, end in words],
         "pieces": [store.word_pieces.vocabulary[i] for i in store.read_tokens([row]).values.tolist()],
-        "num_frames": {modality: int(store.lengths(modality)[row]) for modality in MODALITIES},
+        "num_frames": {modality: int(store.lengths(modality)[row]) for modality in store.modalities},
     }
 
 

@@ -17,7 +17,7 @@ from mer_data.reports.values import count_of, number, percent
 from mer_data.sources.catalogue import known_datasets, load_source_manifest
 from mer_data.store import FeatureStore
 from mer_data.tasks import TASKS, Task
-from mer_data.utterances import FOLDS, MODALITIES, NO_FOLD
+from mer_data.utterances import FOLDS, NO_FOLD
 
 FOLD_NAMES = {**dict(zip(FOLDS, FOLDS, strict=True)), NO_FOLD: "in no fold"}
 MOST_DROPS = 200
@@ -140,7 +140,7 @@ def _lengths(store: FeatureStore, summary: dict[str, Any], exhibits: Exhibits) -
     ]
     constant = [
         count_of(int(lengths[0]), f"{modality} vector")
-        for modality in MODALITIES
+        for modality in store.modalities
         for lengths in [store.lengths(modality)]
         if lengths.min() == lengths.max()
     ]
@@ -177,14 +177,14 @@ def _length_panels(store: FeatureStore) -> tuple[dict[str, NDArray[np.float64]],
     if store.alignment == "aligned":
         values["pieces"] = store.lengths("tokens")
     else:
-        values |= {modality: store.lengths(modality) for modality in MODALITIES}
+        values |= {modality: store.lengths(modality) for modality in store.modalities}
     panels = {
         _UNITS[name]: lengths.astype(np.float64)
         for name, lengths in values.items()
         if len(lengths) and lengths.min() < lengths.max()
     }
     limits = store.limits
-    known = {"word pieces": limits["text"], **{_UNITS[name]: limits[name] for name in MODALITIES}}
+    known = {"word pieces": limits["text"], **{_UNITS[name]: limits[name] for name in store.modalities}}
     return panels, {name: float(limit) for name, limit in known.items() if name in panels}
 
 
@@ -217,7 +217,7 @@ def _origin(store: FeatureStore, summary: dict[str, Any], exhibits: Exhibits) ->
         ("Store", f"{store.path.name}, {summary['alignment']}, {summary['num_bytes'] / 1e6:,.1f} MB"),
         ("Text", f"tokenizer {summary['tokenizer']}, {summary['vocabulary_size']:,} word pieces"),
     ]
-    for modality in MODALITIES:
+    for modality in store.modalities:
         rate = summary["frame_rate_hz"][modality]
         shown = "frames as in the source" if rate is None else f"averaged to {rate:g} Hz"
         if summary["alignment"] == "aligned":

@@ -76,6 +76,20 @@ class Limits(_Strict):
     vision: int = Field(gt=0)
 
 
+class Expected(_Strict):
+    """What the published files are known to have, with their oddities.
+
+    Attributes:
+        videos: with labels.
+        segments: with labels.
+        folds: segments in "train", "valid", "test" and in no fold ("none").
+    """
+
+    videos: int = Field(gt=0)
+    segments: int = Field(gt=0)
+    folds: dict[Literal["train", "valid", "test", "none"], int]
+
+
 class PublishedFile(_Strict):
     """One file that somebody publishes.
 
@@ -157,7 +171,12 @@ class Collection(_Strict):
 
 
 class SourceManifest(_Strict):
-    """Everything the builder must know about one dataset, and where its files are published."""
+    """Everything the builder must know about one dataset, and where its files are published.
+
+    ``expected`` says what is in the label file ("labels") and in MMSA's table and pickles ("table"), which
+    lack some of its segments. ``clip_ids`` names the file with MMSA's clip numbers, where these are other
+    numbers than those of segments.
+    """
 
     schema_version: Literal[1]
     dataset: str
@@ -169,6 +188,8 @@ class SourceManifest(_Strict):
     tokenizer: str
     silence_tokens: tuple[str, ...] = ()
     transcripts: str | None = None
+    expected: dict[Literal["labels", "table"], Expected] = Field(default_factory=dict)
+    clip_ids: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     features: tuple[FeatureSet, ...]
     collections: tuple[Collection, ...] = ()
 

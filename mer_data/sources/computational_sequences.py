@@ -3,104 +3,134 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from functools import cached_property
+from collections.abc import Iterator, Sequence
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mer_data.alignment import TOLERANCE_S, overlaps, own_words
+from mer_data.alignment import TOLERANCE_S, overlaps
 from mer_data.errors import SourceError
 from mer_data.sources.base import Stream
-from mer_data.sources.catalogue import FeatureSet, SourceManifest
-from mer_data.sources.csd_files import ComputationalSequence
-from mer_data.sources.folds import check_videos_known, standard_folds
+from mer_data.sources.catalogue import SourceManifest
+from mer_data.sources.choices import SourceChoices, SourceFile
+from mer_data.sources.expected import videos_without_labels
+from mer_data.sources.folds import standard_folds
+from mer_data.sources.intervals import check_units, why_unusable
+from mer_data.sources.roles import FolderFiles, find_files
+from mer_data.sources.timed_words import TimedWords, check_word_times
 from mer_data.sources.transcripts import read_transcripts
 from mer_data.tasks import LABEL_RANGE
 from mer_data.utterances import (
     MODALITIES,
     NO_FOLD,
     UTTERANCE_COLUMNS,
-    WORD_DTYPE,
     Drop,
     Ragged,
     UtteranceBlock,
     utterance_id,
 )
 
+_VIDEOS_OF_TEXTS = 100
+
 
 class ComputationalSequences:
-    """Labels, words, audio and vision of a folder, found by root name through the source manifest.
+    """Labels, words, audio and vision of a folder, as far as it has them (`mer_data.sources.roles`).
 
     Words go to exactly one segment (``alignment.own_words``). Text comes from the transcripts where
-    the folder has them, otherwise from an utterance's own words.
+    the folder has them, otherwise from an utterance's own words. Without audio and vision it is a source of
+    texts alone.
     """
 
     alignment: str | None = None
+    form: Literal["labels", "table"] = "labels"
 
-    def __init__(self, folder: Path, manifest: SourceManifest, chosen: dict[str, str | None]) -> None:
-        """Find the files.
+    def __init__(self, folder: Path, manifest: SourceManifest, choices: SourceChoices) -> None:
+        """Find the files and compare words with transcripts.
 
         Args:
             folder: folder with the ``.csd`` files.
             manifest: source manifest of the dataset.
-            chosen: for "audio" and "vision" the name of the set to take, or None when there is one.
+            choices: between the files, and what to do without.
 
         Raises:
-            SourceError: a role has no file or several, a file is damaged, or a fold names an unknown video.
+            SourceError: a role has no file or several, a file is damaged, words have the times of their
+                neighbours, or most videos of the standard folds have no labels.
         """
         self.manifest = manifest
         self._folder = folder
-        found = _find_sets(folder, manifest)
-        self._sets: dict[str, FeatureSet] = {}
-        self._sequences: dict[str, ComputationalSequence] = {}
-        for role in ("labels", "words", *MODALITIES):
-            picked = _pick(role, found, chosen.get(role), folder, manifest)
-            if picked is not None:
-                self._sets[role], self._sequences[role] = picked
+        self._found = find_files(folder, manifest, choices)
+        self._sets = {role: one.features for role, one in self._found.sequences.items()}
+        self._sequences = {role: one.sequence for role, one in self._found.sequences.items()}
+        _check_roles(folder, manifest, choices, self._found)
         self._labels = self._sequences["labels"]
-        self._transcripts_path = folder / manifest.transcripts if manifest.transcripts else None
         self._transcripts = (
-            read_transcripts(self._transcripts_path)
-            if self._transcripts_path and self._transcripts_path.exists()
-            else None
+            None if self._found.transcripts is None else read_transcripts(self._found.transcripts)
         )
-        if self._transcripts is None and "words" not in self._sequences:
-            raise SourceError("neither words nor transcripts", where=folder, do="Add the words .csd file")
+        check_units(self._labels, {r: one for r, one in self._sequences.items() if r != "labels"})
         self._folds = standard_folds(manifest.folds, folder)
-        check_videos_known(self._folds, self._labels.videos, self._labels.path)
+        self.dropped: Sequence[Drop] = videos_without_labels(
+            self._folds, self._labels.videos, self._labels.path
+        )
+        self._words: TimedWords | None = None
+        if "words" in self._sequences:
+            self._words = TimedWords(self._sequences["words"], manifest.silence_tokens, choices.shift_words)
+            if self._transcripts is not None:
+                check_word_times(self._words, self._labels.videos, self._segments_and_texts)
+        elif choices.shift_words:
+            raise SourceError("there are no words to shift", where=folder, do="Leave out --shift-words")
+
+    @property
+    def listing(self) -> tuple[SourceFile, ...]:
+        """Every file of the folder: what it is used as, or why it is not used."""
+        return self._found.listing
+
+    @property
+    def word_shift(self) -> int:
+        """By how many intervals words were moved."""
+        return 0 if self._words is None else self._words.shift
+
+    @property
+    def has_word_times(self) -> bool:
+        """Whether words have times, which an aligned store needs."""
+        return self._words is not None
 
     @property
     def files(self) -> tuple[Path, ...]:
         """The ``.csd`` files read, the transcripts, and the folds where they are a file."""
         paths = [sequence.path for sequence in self._sequences.values()]
-        if self._transcripts is not None and self._transcripts_path is not None:
-            paths.append(self._transcripts_path)
+        if self._found.transcripts is not None:
+            paths.append(self._found.transcripts)
         if self.manifest.folds.kind == "file":
             paths.append(self._folder / self.manifest.folds.name)
         return tuple(paths)
 
     @cached_property
     def streams(self) -> dict[str, Stream]:
-        """Audio and vision after the choice of columns."""
-        return {modality: self._stream(modality) for modality in MODALITIES}
+        """Audio and vision, as far as the folder has them, after the choice of columns."""
+        return {modality: self._stream(modality) for modality in MODALITIES if modality in self._sequences}
 
     @property
     def num_blocks(self) -> int:
-        """Number of videos."""
-        return len(self._labels.videos)
+        """One for each video; for texts alone, which are small, one for every hundred."""
+        return -(-len(self._labels.videos) // self._videos_per_block)
+
+    @property
+    def _videos_per_block(self) -> int:
+        return 1 if self._words is not None or self.streams else _VIDEOS_OF_TEXTS
 
     def blocks(self) -> Iterator[UtteranceBlock]:
-        """Yield one block per video, in the order of the video ids."""
+        """Yield the corpus in the order of the video ids."""
         for number in range(self.num_blocks):
             yield self.block(number)
 
     def block(self, number: int) -> UtteranceBlock:
-        """The block of one video."""
-        return self._block(self._labels.videos[number])
+        """The block of one video, or of some videos where there are texts alone."""
+        size = self._videos_per_block
+        return self._block(self._labels.videos[number * size : (number + 1) * size])
 
     def _stream(self, modality: str) -> Stream:
         chosen, sequence = self._sets[modality], self._sequences[modality]
@@ -117,9 +147,27 @@ class ComputationalSequences:
         labelled = tuple(names[c] if len(names) == width else f"{chosen.name}_{c}" for c in columns)
         return Stream(chosen.name, labelled, chosen.frame_rate_hz)
 
-    def _block(self, video_id: str) -> UtteranceBlock:
+    def _block(self, videos: Sequence[str]) -> UtteranceBlock:
+        rows: list[tuple[object, ...]] = []
+        dropped: list[Drop] = []
+        for video_id in videos:
+            self._collect(video_id, rows, dropped)
+        frame = pd.DataFrame(rows, columns=list(UTTERANCE_COLUMNS)).astype({"label": np.float32})
+        counts: Counter[str] = Counter()
+        if self._transcripts is not None:
+            counts["utterances_without_transcript"] = int((frame["text"] == "").sum())
+        words = self._words_of(videos[0], frame, counts)
+        if self._transcripts is None and words is not None:
+            frame["text"] = [" ".join(row["token"]) for row in (words[i] for i in range(len(frame)))]
+        streams, times = {}, {}
+        for modality in self.streams:
+            streams[modality], times[modality] = self._frames(modality, videos[0], frame, words)
+        return UtteranceBlock(frame, streams, words, times, dropped=dropped, counts=dict(counts))
+
+    def _collect(self, video_id: str, rows: list[tuple[object, ...]], dropped: list[Drop]) -> None:
+        """Add the utterances of one video as ``UTTERANCE_COLUMNS``, and what is left out of it."""
         labels, segments = self._labels_of(video_id)
-        rows, dropped = [], []
+        known, fold = self._transcripts or {}, self._folds.get(video_id, NO_FOLD)
         for number, (label, (start, end)) in enumerate(zip(labels, segments, strict=True), start=1):
             name = utterance_id(video_id, number)
             if not LABEL_RANGE[0] <= label <= LABEL_RANGE[1]:
@@ -129,22 +177,18 @@ class ComputationalSequences:
                     found=label,
                     expected="a number in [-3, 3]",
                 )
-            if not np.isfinite([start, end]).all() or end < start:
-                dropped.append(Drop(name, f"interval [{start}, {end}] does not run forward"))
-                continue
-            text = "" if self._transcripts is None else self._transcripts.get((video_id, number), "")
-            rows.append((name, video_id, number, start, end, label, text, self._folds.get(video_id, NO_FOLD)))
-        frame = pd.DataFrame(rows, columns=list(UTTERANCE_COLUMNS)).astype({"label": np.float32})
-        counts: Counter[str] = Counter()
-        if self._transcripts is not None:
-            counts["utterances_without_transcript"] = int((frame["text"] == "").sum())
-        words = self._words(video_id, frame, counts)
-        if self._transcripts is None and words is not None:
-            frame["text"] = [" ".join(row["token"]) for row in (words[i] for i in range(len(frame)))]
-        streams, times = {}, {}
-        for modality in MODALITIES:
-            streams[modality], times[modality] = self._frames(modality, video_id, frame, words)
-        return UtteranceBlock(frame, streams, words, times, dropped=dropped, counts=dict(counts))
+            reason = why_unusable(start, end, partial(self._last_end, video_id))
+            if reason is None:
+                text = known.get((video_id, number), "")
+                rows.append((name, video_id, number, start, end, label, text, fold))
+            else:
+                dropped.append(Drop(name, reason))
+
+    def _last_end(self, video_id: str) -> float:
+        """End of the last frame or word of a video in seconds; infinite where it has none."""
+        others = [self._sequences[role] for role in self._sequences if role != "labels"]
+        ends = [one.read(video_id)[1].max(initial=0.0) for one in others if video_id in one]
+        return float(max(ends, default=np.inf))
 
     def _labels_of(self, video_id: str) -> tuple[NDArray[Any], NDArray[np.float64]]:
         """Labels (N,) in the range of this package, and intervals (N, 2), of one video."""
@@ -168,27 +212,36 @@ class ComputationalSequences:
             )
         return features, times
 
-    def _words(self, video_id: str, frame: pd.DataFrame, counts: Counter[str]) -> Ragged | None:
-        sequence = self._sequences.get("words")
-        if sequence is None:
+    def _words_of(self, video_id: str, frame: pd.DataFrame, counts: Counter[str]) -> Ragged | None:
+        """The words of every utterance; None where the folder has no word times."""
+        if self._words is None:
             return None
-        words = np.empty(0, dtype=WORD_DTYPE)
-        if video_id in sequence:
-            features, times = sequence.read(video_id)
-            tokens = [_decode(value) for value in features[:, 0]]
-            words = np.array([(t, *time) for t, time in zip(tokens, times, strict=True)], dtype=WORD_DTYPE)
-            spoken = ~np.isin(words["token"], self.manifest.silence_tokens)
-            counts["silence_markers_removed"] += int((~spoken).sum())
-            words = words[spoken]
-        transcripts = (
-            [text.lower().split() for text in frame["text"]] if self._transcripts is not None else None
-        )
-        word_times = np.stack([words["start_s"], words["end_s"]], axis=1).reshape(-1, 2)
         segments = frame[["start_s", "end_s"]].to_numpy(np.float64)
-        owners = own_words([w.lower() for w in words["token"]], word_times, segments, transcripts)
-        counts["words_outside_all_segments"] += int((owners < 0).sum())
-        rows = [words[owners == index] for index in range(len(frame))]
-        return Ragged.from_rows([row[np.argsort(row["start_s"], kind="stable")] for row in rows], words)
+        texts = frame["text"].tolist() if self._transcripts is not None else None
+        return self._words.by_segment(video_id, segments, texts, counts)
+
+    def why_no_frames(self, modality: str) -> str:
+        """Why no utterance has a frame of a modality: other videos, or times of another unit."""
+        sequence = self._sequences[modality]
+        common = [video for video in self._labels.videos if video in sequence]
+        if not common:
+            other = next(iter(sequence.videos), "none")
+            return (
+                f"other videos in {sequence.path.name}, such as {other}, than in {self._labels.path.name},"
+                f" such as {self._labels.videos[0]}"
+            )
+        rows, segments = sequence.read(common[0])[1], self._labels_of(common[0])[1]
+        span = f"from {rows.min():g} to {rows.max():g} s" if len(rows) else "nowhere, as there are none"
+        return (
+            f"{len(common)} common videos; in {common[0]} the segments go from {segments.min():g} to"
+            f" {segments.max():g} s, the rows of {sequence.path.name} {span}"
+        )
+
+    def _segments_and_texts(self, video_id: str) -> tuple[NDArray[np.float64], list[str]]:
+        """Intervals (S, 2) and transcripts (S) of a video."""
+        _, segments = self._labels_of(video_id)
+        known = self._transcripts or {}
+        return segments, [known.get((video_id, number), "") for number in range(1, len(segments) + 1)]
 
     def _frames(
         self, modality: str, video_id: str, frame: pd.DataFrame, words: Ragged | None
@@ -233,60 +286,31 @@ def _reach(segments: NDArray[np.float64], words: Ragged) -> NDArray[np.float64]:
     return np.stack([first, last], axis=1).reshape(-1, 2)
 
 
-def _decode(value: bytes | str | np.bytes_) -> str:
-    return value.decode("utf-8", errors="replace") if isinstance(value, bytes) else str(value)
-
-
-def _find_sets(folder: Path, manifest: SourceManifest) -> list[tuple[FeatureSet, ComputationalSequence]]:
-    paths = sorted(folder.glob("*.csd"))
-    if not paths:
+def _check_roles(folder: Path, manifest: SourceManifest, choices: SourceChoices, found: FolderFiles) -> None:
+    """Labels and texts have to be there; audio and vision both, or none, or what ``--without`` says."""
+    unused = "; ".join(one.line for one in found.listing if one.role is None)
+    if "labels" not in found.sequences:
+        roots = [root for known in manifest.features if known.role == "labels" for root in known.roots]
         raise SourceError(
-            "no .csd files",
+            "no labels file",
             where=folder,
-            do=f"Pass --source with the folder of {manifest.title}'s files"
+            found=unused or "no file at all",
+            expected=f"a .csd file with one of the roots {', '.join(roots)}",
+            do=f"Pass --source with the folder of {manifest.title}'s files, or --labels PATH"
             + (f", or run `mer-data download {manifest.dataset}` first" if manifest.collections else ""),
         )
-    found = []
-    for path in paths:
-        sequence = ComputationalSequence(path)
-        known = manifest.find(sequence.root)
-        if known is not None:
-            found.append((known, sequence))
-    return found
-
-
-def _pick(
-    role: str,
-    found: list[tuple[FeatureSet, ComputationalSequence]],
-    chosen: str | None,
-    folder: Path,
-    manifest: SourceManifest,
-) -> tuple[FeatureSet, ComputationalSequence] | None:
-    """The one set of ``role``; words may be absent where transcripts are present."""
-    sets = [pair for pair in found if pair[0].role == role]
-    names = [known.name for known, _ in sets]
-    if chosen is not None:
-        sets = [pair for pair in sets if pair[0].name == chosen]
-    if len(sets) == 1:
-        return sets[0]
-    if len(sets) > 1:
-        option = f"--{role} NAME" if role in MODALITIES else "removing all but one file"
+    if found.transcripts is None and "words" not in found.sequences:
         raise SourceError(
-            f"several {role} sets", where=folder, found=", ".join(names), do=f"Choose by {option}"
+            "neither words nor transcripts", where=folder, found=unused or None, do="Add the words .csd file"
         )
-    if chosen is not None:
+    wanted = [modality for modality in MODALITIES if modality not in choices.without]
+    absent = [modality for modality in wanted if modality not in found.sequences]
+    if absent and len(absent) < len(wanted):
         raise SourceError(
-            f"no {role} set {chosen!r}",
+            f"no {absent[0]} file",
             where=folder,
-            found=", ".join(names) or "none",
-            do="Choose one of those found",
+            found=unused or "no other .csd file",
+            expected="one of the roots "
+            + ", ".join(r for known in manifest.features if known.role == absent[0] for r in known.roots),
+            do=f"Add it, choose it with --{absent[0]} PATH, or pass --without {absent[0]}",
         )
-    if role == "words":
-        return None
-    roots = [root for known in manifest.features if known.role == role for root in known.roots]
-    raise SourceError(
-        f"no {role} file",
-        where=folder,
-        found="no .csd with a known root name",
-        expected="one of the roots " + ", ".join(roots),
-    )

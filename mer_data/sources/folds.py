@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 
 from mer_data.errors import SourceError
@@ -26,18 +25,6 @@ def standard_folds(folds: Folds, source_folder: Path) -> dict[str, str]:
                 raise SourceError(f"video {video} is in two folds ({result[video]}, {fold})", where=where)
             result[video] = fold
     return result
-
-
-def check_videos_known(folds: dict[str, str], videos: Iterable[str], source: Path) -> None:
-    """Raise when a fold names a video that the labels do not have."""
-    unknown = sorted(set(folds) - set(videos))
-    if unknown:
-        raise SourceError(
-            f"{len(unknown)} videos of the standard folds have no labels",
-            where=source,
-            found=", ".join(unknown[:3]) + (f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""),
-            do="Use the complete label file, or correct the folds",
-        )
 
 
 def _sdk_lists(name: str) -> dict[str, list[str]]:

@@ -7,9 +7,9 @@ lengths).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -18,9 +18,18 @@ from numpy.typing import NDArray
 from mer_data.errors import SourceError
 from mer_data.sources.base import Stream
 from mer_data.sources.catalogue import SourceManifest
+from mer_data.sources.choices import SourceFile
 from mer_data.sources.joblib_file import read_arrays
 from mer_data.tasks import LABEL_RANGE
-from mer_data.utterances import FOLDS, MODALITIES, UTTERANCE_COLUMNS, Ragged, UtteranceBlock, utterance_id
+from mer_data.utterances import (
+    FOLDS,
+    MODALITIES,
+    UTTERANCE_COLUMNS,
+    Drop,
+    Ragged,
+    UtteranceBlock,
+    utterance_id,
+)
 
 _TEXTS = ("id", "raw_text")
 _REQUIRED = (*_TEXTS, "text_bert", "audio", "vision", "regression_labels")
@@ -35,6 +44,11 @@ class MmsaPickle:
     unaligned, and a row ends at its last frame that is not zero.
     """
 
+    form: Literal["labels", "table"] = "table"
+    word_shift = 0
+    has_word_times = True  # an aligned file has its frames beside its word pieces
+    dropped: Sequence[Drop] = ()
+
     def __init__(self, path: Path, manifest: SourceManifest) -> None:
         """Read the file through the restricted reader and check its layout.
 
@@ -46,7 +60,7 @@ class MmsaPickle:
         self._folds: dict[str, dict[str, Any]] = read_arrays(path)
         self._check()
 
-    def __reduce__(self) -> tuple[type[MmsaPickle], tuple[Path, SourceManifest]]:
+    def __reduce__(self) -> tuple[Any, ...]:
         """Another process reads the file for itself."""
         return MmsaPickle, (self._path, self.manifest)
 
@@ -137,6 +151,11 @@ class MmsaPickle:
         return (self._path,)
 
     @property
+    def listing(self) -> tuple[SourceFile, ...]:
+        """The pickle."""
+        return (SourceFile(self._path, "corpus", "a pickle in MMSA's layout"),)
+
+    @property
     def streams(self) -> dict[str, Stream]:
         """Audio and vision as they are in the file, under the name of the file."""
         result = {}
@@ -145,6 +164,10 @@ class MmsaPickle:
             columns = tuple(f"{modality}_{index}" for index in range(width))
             result[modality] = Stream(f"{self._path.stem}_{modality}", columns, None)
         return result
+
+    def why_no_frames(self, modality: str) -> str:
+        """All rows have the length 0, or are of zeros."""
+        return f"rows of {modality} of length 0 or of zeros alone"
 
     def ids(self, fold: str) -> list[str]:
         """Utterance ids of one fold, as blocks have them."""

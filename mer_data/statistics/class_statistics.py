@@ -33,7 +33,8 @@ class ClassStatistics:
     Attributes:
         task: name of the task.
         counts: (C,) training utterances per class.
-        means: for "text", "audio" and "vision" the (C, d) class means, float32.
+        means: for "text", "audio" and "vision" the (C, d) class means, float32; d is 0 where the store has no
+            such modality.
         used: for each modality the (C,) utterances that had any step to average.
         origin: digests of the store, the split and the text encoder.
     """
@@ -57,7 +58,7 @@ class ClassStatistics:
             file.attrs["classes"] = list(get_task(self.task).classes)
             file.create_dataset("counts", data=self.counts, fletcher32=True, track_times=False)
             file.create_dataset("priors", data=self.priors, fletcher32=True, track_times=False)
-            for modality in FEATURES:
+            for modality in (name for name in FEATURES if self.means[name].shape[1] > 0):
                 file.create_dataset(
                     f"{modality}/means", data=self.means[modality], fletcher32=True, track_times=False
                 )
@@ -82,11 +83,16 @@ class ClassStatistics:
                         where=path,
                         do="Update mer-data or make them again",
                     )
+                counts = file["counts"][()]
+                absent = [modality for modality in FEATURES[1:] if modality not in file]
+                means = {name: file[f"{name}/means"][()] for name in FEATURES if name not in absent}
+                used = {name: file[f"{name}/used"][()] for name in FEATURES if name not in absent}
+                nothing = np.zeros((len(counts), 0), dtype=np.float32)
                 return cls(
                     task=str(file.attrs["task"]),
-                    counts=file["counts"][()],
-                    means={modality: file[f"{modality}/means"][()] for modality in FEATURES},
-                    used={modality: file[f"{modality}/used"][()] for modality in FEATURES},
+                    counts=counts,
+                    means=means | dict.fromkeys(absent, nothing),
+                    used=used | dict.fromkeys(absent, np.zeros_like(counts)),
                     origin=json.loads(file.attrs["origin"]),
                 )
         except (OSError, KeyError, ValueError, TypeError) as error:

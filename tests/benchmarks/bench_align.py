@@ -99,6 +99,7 @@ def _build(raw, out):
     from mer_data.build import build_store
     from mer_data.sources import load_source_manifest
     from mer_data.sources.catalogue import Folds
+    from mer_data.sources.choices import SourceChoices
     from mer_data.sources.computational_sequences import ComputationalSequences
 
     (raw / "folds.json").write_text('{"train": [], "valid": [], "test": []}')
@@ -108,7 +109,7 @@ def _build(raw, out):
         update={"features": tuple(every), "folds": Folds(kind="file", name="folds.json")}
     )
     with Clock() as clock:
-        source = ComputationalSequences(raw, manifest, {})
+        source = ComputationalSequences(raw, manifest, SourceChoices())
         build_store(source, out, alignment="aligned")
     report(seconds=clock.seconds)
 

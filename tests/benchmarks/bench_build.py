@@ -51,6 +51,7 @@ def _build(raw, out, workers):
     from mer_data.build import build_store
     from mer_data.sources import load_source_manifest
     from mer_data.sources.catalogue import Folds
+    from mer_data.sources.choices import SourceChoices
     from mer_data.sources.computational_sequences import ComputationalSequences
     from mer_data.store import FeatureStore
 
@@ -58,7 +59,12 @@ def _build(raw, out, workers):
     manifest = load_source_manifest("mosei")
     manifest = manifest.model_copy(update={"folds": Folds(kind="file", name="folds.json")})
     with Clock() as clock, PeakOfChildren() as children:
-        build_store(ComputationalSequences(raw, manifest, {}), out, alignment="unaligned", workers=workers)
+        build_store(
+            ComputationalSequences(raw, manifest, SourceChoices()),
+            out,
+            alignment="unaligned",
+            workers=workers,
+        )
     digest = FeatureStore.open(out).attribute("content_digest")
     report(seconds=clock.seconds, digest=digest, workers_mib=children.total_mib)
 

@@ -178,6 +178,7 @@ def test_what_was_met_is_counted(tmp_path):
     assert {name: count for name, count in report.cleaning.items() if count} == {
         "silence_markers_removed": 1,
         "words_outside_all_segments": 1,
+        "utterances_with_the_words_of_their_text": 5,
         "utterances_without_words": 2,
         "utterances_without_text": 2,
         "zero_length_segments": 1,

@@ -199,8 +199,8 @@ def test_another_hdf5_file(tmp_path, stated, message):
 def test_a_newer_version(tmp_path):
     path = make_store(tmp_path).path
     with h5py.File(path, "r+") as file:
-        file.attrs["version"] = 2
-    with pytest.raises(StoreError, match=r"newer version in .*found 2, expected at most 1\. Update mer-data"):
+        file.attrs["version"] = 3
+    with pytest.raises(StoreError, match=r"newer version in .*found 3, expected at most 2\. Update mer-data"):
         FeatureStore.open(path)
 
 

@@ -246,18 +246,20 @@ def test_columns_that_the_file_lacks_are_told(tmp_path):
 def test_several_audio_sets_need_a_choice(tmp_path):
     folder = with_other_audio(make_csd_folder(tmp_path))
     with pytest.raises(
-        SourceError, match=r"several audio sets in .*found other, tone\. Choose by --audio NAME"
+        SourceError,
+        match=r"several audio files in .*other\.csd .root 'Other Audio', 1 videos, 150 rows in the first, 4"
+        r" columns.; .*tone\.csd .*Choose one by --audio NAME or PATH",
     ):
         open_csd(folder, features=(OTHER_AUDIO,))
-    chosen = open_csd(folder, audio="other", features=(OTHER_AUDIO,))
+    chosen = open_csd(folder, files={"audio": "other"}, features=(OTHER_AUDIO,))
     assert chosen.streams["audio"].name == "other"
     assert "tone.csd" not in {path.name for path in chosen.files}
-    assert open_csd(folder, audio="tone", features=(OTHER_AUDIO,)).streams["audio"].name == "tone"
+    assert open_csd(folder, files={"audio": "tone"}, features=(OTHER_AUDIO,)).streams["audio"].name == "tone"
 
 
 def test_a_choice_that_is_not_there_lists_what_is(tmp_path):
     with pytest.raises(SourceError, match=r"no audio set 'other' in .*found tone\. Choose one of those"):
-        open_csd(make_csd_folder(tmp_path), audio="other", features=(OTHER_AUDIO,))
+        open_csd(make_csd_folder(tmp_path), files={"audio": "other"}, features=(OTHER_AUDIO,))
 
 
 def test_a_set_at_utterance_level_gives_one_row_for_its_own_interval(tmp_path):

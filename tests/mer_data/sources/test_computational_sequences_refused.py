@@ -68,16 +68,21 @@ def test_a_missing_role_is_refused(tmp_path, name, message):
 
 def test_an_empty_folder_is_refused(tmp_path):
     (tmp_path / "raw").mkdir()
-    assert_refused(tmp_path, tmp_path / "raw", r"no \.csd files in .* --source with the folder of Generated")
+    assert_refused(
+        tmp_path,
+        tmp_path / "raw",
+        r"no labels file in .*found no file at all.* --source with the folder of Generated",
+    )
 
 
 def test_no_folder_is_refused(tmp_path):
     assert_refused(tmp_path, tmp_path / "raw", r"no source: found .*raw.* or run `mer-data sample` first")
 
 
-def test_a_fold_with_an_unknown_video_is_refused(tmp_path):
-    folds = {"train": ["va", "ghost"], "valid": ["vb"], "test": ["vc"]}
-    assert_refused(tmp_path, make_csd_folder(tmp_path / "raw", folds=folds), r"1 videos .* found ghost\.")
+def test_folds_of_which_most_videos_have_no_labels_are_of_another_corpus(tmp_path):
+    folds = {"train": ["va", "ghost"], "valid": ["spirit"], "test": ["phantom"]}
+    message = r"3 of the 4 videos of the standard folds have no labels .*expected at least 50% .*--dataset"
+    assert_refused(tmp_path, make_csd_folder(tmp_path / "raw", folds=folds), message)
 
 
 def test_a_video_in_two_folds_is_refused(tmp_path):

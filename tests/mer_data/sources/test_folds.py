@@ -4,7 +4,7 @@ import pytest
 
 from mer_data.errors import SourceError
 from mer_data.sources.catalogue import Folds
-from mer_data.sources.folds import check_videos_known, standard_folds
+from mer_data.sources.folds import standard_folds
 
 FILE = Folds(kind="file", name="folds.json")
 
@@ -58,12 +58,3 @@ def test_bytes_that_are_no_text_are_told(tmp_path):
 def test_absent_folds_are_told(tmp_path):
     with pytest.raises(SourceError, match=r"cannot read the folds .No such file"):
         standard_folds(FILE, tmp_path)
-
-
-def test_unknown_videos_are_counted_and_the_first_three_named(tmp_path):
-    folds = dict.fromkeys(["d", "a", "b", "c", "known"], "train")
-    check_videos_known({"known": "train"}, ["known", "other"], tmp_path)
-    with pytest.raises(
-        SourceError, match=r"4 videos of the standard folds have no labels .*found a, b, c and 1 more"
-    ):
-        check_videos_known(folds, ["known"], tmp_path)
