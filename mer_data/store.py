@@ -19,6 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mer_data.errors import StoreError
+from mer_data.hdf5_files import FileIdentity, FileKind, identity_if_trusted, open_hdf5
 from mer_data.utterances import MODALITIES, UTTERANCE_COLUMNS, WORD_DTYPE, Ragged
 from mer_data.word_pieces import WordPieces
 
@@ -28,6 +29,7 @@ VERSION = 2
 STRING_COLUMNS = ("id", "video_id", "text", "fold")
 _VALUES_OF = {"words": "words/times", "tokens": "tokens/ids"} | {m: f"{m}/values" for m in MODALITIES}
 _BUILD_AGAIN = "Build it again with `mer-data build --force`"
+STORE_FILE = FileKind("the store", StoreError, _BUILD_AGAIN)
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class FeatureStore:
         """Use ``FeatureStore.open``, which checks the file."""
         self.path = path
         self._file: h5py.File | None = None
+        self._trusted: FileIdentity | None = None
         self._owner = -1
         self._datasets: dict[str, h5py.h5d.DatasetID] = {}
         self._shorter: dict[str, int] = {}
@@ -61,7 +64,7 @@ class FeatureStore:
         """Open a store and check its format and version.
 
         Raises:
-            StoreError: missing, not a store, damaged, or of a newer version.
+            StoreError: missing, not a store, damaged, locked, not permitted, or of a newer version.
         """
         store = cls(Path(path))
         if not store.path.is_file():
@@ -88,19 +91,14 @@ class FeatureStore:
     def _h5(self) -> h5py.File:
         # A handle inherited over fork shares its position with the parent: each process opens its own.
         if self._file is None or self._owner != os.getpid():
-            try:
-                self._file = h5py.File(self.path, "r")
-            except (OSError, RuntimeError) as error:
-                raise StoreError(
-                    "cannot open the store (truncated or not HDF5)", where=self.path, do=_BUILD_AGAIN
-                ) from error
+            self._file = open_hdf5(self.path, STORE_FILE, self._trusted)
             self._owner = os.getpid()
             self._datasets = {}
         return self._file
 
     def __getstate__(self) -> dict[str, Any]:
-        """Only the path and the limits travel to another process."""
-        kept = {"path": self.path, "_shorter": self._shorter}
+        """Only the path and the limits travel to another process, and that the file has been examined."""
+        kept = {"path": self.path, "_shorter": self._shorter, "_trusted": identity_if_trusted(self.path)}
         return {**kept, "_file": None, "_owner": -1, "_datasets": {}}
 
     def _read_attributes(self) -> dict[str, Any]:

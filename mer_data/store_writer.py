@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mer_data.errors import SourceError
-from mer_data.hdf5_files import writing_hdf5
+from mer_data.hdf5_files import CHECKSUMMED, writing_hdf5
 from mer_data.store import FORMAT, JSON_ATTRIBUTES, STRING_COLUMNS, VERSION, content_digest, utterance_digest
 from mer_data.utterances import MODALITIES, UTTERANCE_COLUMNS, Drop, Ragged
 from mer_data.word_pieces import WordPieces
@@ -143,13 +143,10 @@ class StoreWriter:
 def writing_store(path: Path, widths: dict[str, int], word_pieces: WordPieces) -> Iterator[StoreWriter]:
     """Open a writer on a temporary file beside ``path``, renamed to ``path`` when all went well.
 
-    HDF5's format of 1.10 finds a chunk faster than the oldest one and has checksums on its own
-    structures too.
-
     Raises:
         StoreError: the file system took no more.
     """
-    with writing_hdf5(path, libver=("v110", "v110")) as (file, careful):
+    with writing_hdf5(path, libver=CHECKSUMMED) as (file, careful):
         yield StoreWriter(file, widths, word_pieces, careful.check)
 
 

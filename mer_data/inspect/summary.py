@@ -9,16 +9,16 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from mer_data.errors import MerDataError, StoreError, WorkspaceError
+from mer_data.hdf5_files import open_hdf5
 from mer_data.splits import SplitManifest
 from mer_data.statistics.class_statistics import ClassStatistics
 from mer_data.statistics.vocabulary import load_kept_tokens
-from mer_data.store import FeatureStore
+from mer_data.store import STORE_FILE, FeatureStore
 from mer_data.tasks import TASKS, get_task
 from mer_data.utterances import FOLDS, NO_FOLD
 from mer_data.verify.artefacts import kind_of
@@ -78,7 +78,7 @@ def summarise_store(store: FeatureStore) -> Summary:
     timed = seconds[np.isfinite(seconds)]
     lengths = {"words": store.lengths("words"), "pieces": store.lengths("tokens")}
     lengths |= {modality: store.lengths(modality) for modality in store.modalities}
-    with h5py.File(store.path, "r") as file:
+    with open_hdf5(store.path, STORE_FILE) as file:
         dropped = json.loads(bytes(file["dropped_json"][()]))
     columns = store.attribute("columns")
     return {

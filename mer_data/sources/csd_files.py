@@ -17,29 +17,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer_data.errors import SourceError
-from mer_data.hdf5_files import writing_hdf5
+from mer_data.hdf5_files import FileIdentity, FileKind, identity_if_trusted, open_hdf5, writing_hdf5
+
+SEQUENCE_FILE = FileKind("the computational sequence", SourceError, "Fetch the file again")
 
 
 class ComputationalSequence:
     """A ``.csd`` file, opened lazily; one video is read at a time."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, trusted: FileIdentity | None = None) -> None:
         """Open ``path`` and check its layout.
 
+        Args:
+            path: the file.
+            trusted: from another process that has opened the file.
+
         Raises:
-            SourceError: not HDF5, truncated, or of another layout.
+            SourceError: not HDF5, truncated, damaged, locked, not permitted, or of another layout.
         """
         self.path = path
+        self._file = open_hdf5(path, SEQUENCE_FILE, trusted)
         try:
-            self._file = h5py.File(path, "r")
             roots = list(self._file)
             data = self._file.get(f"{roots[0]}/data") if len(roots) == 1 else None
             videos = sorted(data) if isinstance(data, h5py.Group) else None
         except (OSError, RuntimeError) as error:
             raise SourceError(
-                "not a readable computational sequence (truncated or not HDF5)",
-                where=path,
-                do="Fetch the file again",
+                f"cannot read the layout ({error})", where=path, do=SEQUENCE_FILE.again
             ) from error
         if data is None or videos is None:
             self.close()
@@ -53,9 +57,9 @@ class ComputationalSequence:
         self._data: h5py.Group = data
         self.videos: list[str] = videos
 
-    def __reduce__(self) -> tuple[type[ComputationalSequence], tuple[Path]]:
-        """Another process opens the file for itself."""
-        return ComputationalSequence, (self.path,)
+    def __reduce__(self) -> tuple[type[ComputationalSequence], tuple[Path, FileIdentity | None]]:
+        """Another process opens the file for itself, and need not examine it again."""
+        return ComputationalSequence, (self.path, identity_if_trusted(self.path))
 
     def __contains__(self, video_id: str) -> bool:
         """Whether the file has this video."""

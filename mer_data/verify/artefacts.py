@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import h5py
-
 from mer_data import store
 from mer_data.errors import WorkspaceError
+from mer_data.hdf5_files import FileKind, is_hdf5, open_hdf5
 from mer_data.splits import SplitManifest, manifest
 from mer_data.statistics import class_statistics, vocabulary
 from mer_data.store import FeatureStore
@@ -35,8 +34,7 @@ _PLACES: dict[tuple[str, str], Kind] = {
 }
 _FOLDERS = ("raw", *dict.fromkeys(folder for folder, _ in _PLACES))
 
-
-_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_ANY_FILE = FileKind("the file", WorkspaceError, "Make it again")
 
 
 @dataclass(frozen=True)
@@ -55,13 +53,7 @@ def kind_of(path: Path) -> Kind | None:
     if found is not None:
         return None
     by_place = _PLACES.get((path.absolute().parent.name, path.suffix))
-    return by_place or ("store" if _is_hdf5(path) else None)
-
-
-def _is_hdf5(path: Path) -> bool:
-    """Whether a file begins as HDF5 does, also where the rest of it is lost."""
-    with path.open("rb") as handle:
-        return handle.read(len(_HDF5_SIGNATURE)) == _HDF5_SIGNATURE
+    return by_place or ("store" if is_hdf5(path) else None)
 
 
 def _format_in(path: Path) -> str | None:
@@ -70,7 +62,7 @@ def _format_in(path: Path) -> str | None:
         if path.suffix == ".json":
             value = json.loads(path.read_text(encoding="utf-8"))
             return str(value.get("format", "")) if isinstance(value, dict) else ""
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path, _ANY_FILE) as file:
             return str(file.attrs.get("format", ""))
     except DAMAGE:
         return None

@@ -11,7 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mer_data.errors import StoreError
-from mer_data.store import FORMAT, VERSION, utterance_digest
+from mer_data.hdf5_files import open_hdf5
+from mer_data.store import FORMAT, STORE_FILE, VERSION, utterance_digest
 from mer_data.utterances import MODALITIES, UTTERANCE_COLUMNS
 from mer_data.verify.findings import DAMAGE, Finding, Findings, one_line
 from mer_data.verify.mixed import check_mixed_sentences
@@ -30,12 +31,12 @@ def verify_store(path: Path, progress: Progress | None = None) -> list[Finding]:
     findings = Findings(path)
     report = progress or (lambda done, total: None)
     try:
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path, STORE_FILE) as file:
             if not _check_format(file, findings):
                 return findings.found
             content = read_content(file, findings, report)
     except DAMAGE as error:
-        findings.error("readable", f"cannot be read as HDF5: truncated or damaged ({one_line(error)})")
+        findings.error("readable", one_line(error))
         return findings.found
     _check_offsets(content, findings)
     _check_checksums(content, findings)

@@ -181,7 +181,7 @@ def test_no_store(tmp_path):
 
 def test_something_else_than_hdf5(tmp_path):
     (tmp_path / "s.h5").write_text("text")
-    with pytest.raises(StoreError, match=r"cannot open the store \(truncated or not HDF5\) in .*s\.h5"):
+    with pytest.raises(StoreError, match=r"not an HDF5 file in .*s\.h5: found first bytes b'text'"):
         FeatureStore.open(tmp_path / "s.h5")
 
 
@@ -204,11 +204,13 @@ def test_a_newer_version(tmp_path):
         FeatureStore.open(path)
 
 
-@pytest.mark.parametrize("kept", [0.0, 0.4, 0.999])
+@pytest.mark.parametrize("kept", [0.1, 0.4, 0.999])
 def test_a_truncated_store(tmp_path, sample_stores, kept):
     content = sample_stores["unaligned"].read_bytes()
     (tmp_path / "s.h5").write_bytes(content[: int(len(content) * kept)])
-    with pytest.raises(StoreError, match=r"truncated or not HDF5\) .* `mer-data build --force`"):
+    with pytest.raises(
+        StoreError, match=r"truncated in .*: found \d+ bytes, expected \d+ .*`mer-data build --f"
+    ):
         FeatureStore.open(tmp_path / "s.h5")
 
 

@@ -41,13 +41,13 @@ def test_a_truncated_file_is_refused(tmp_path, name, kept):
     folder = make_csd_folder(tmp_path / "raw")
     content = (folder / name).read_bytes()
     (folder / name).write_bytes(content[: int(len(content) * kept)])
-    assert_refused(tmp_path, folder, rf"truncated or not HDF5\) in .*{name}")
+    assert_refused(tmp_path, folder, rf"the computational sequence is truncated in .*{name}")
 
 
 def test_a_file_that_is_not_hdf5_is_refused(tmp_path):
     folder = make_csd_folder(tmp_path / "raw")
     (folder / "face.csd").write_text("<html>")
-    assert_refused(tmp_path, folder, r"not HDF5\) in .*face\.csd")
+    assert_refused(tmp_path, folder, r"not an HDF5 file in .*face\.csd")
 
 
 @pytest.mark.parametrize(
