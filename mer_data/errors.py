@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError)
+"""What reading a damaged file can raise: h5py, JSON, UTF-8 and numpy each have their own way."""
+
 
 class MerDataError(Exception):
     """A mistake in input, files or parameters. Commands print it as one line and exit with code 1."""

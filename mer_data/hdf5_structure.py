@@ -23,6 +23,8 @@ import numpy as np
 from h5py import h5d, h5g, h5l, h5o
 from numpy.typing import NDArray
 
+from mer_data.errors import DAMAGE
+
 RECORD_BYTES = 4096
 """Size of the one record that the process leaves: where it is, or what it found."""
 STEP_SECONDS = 2
@@ -31,9 +33,6 @@ _BYTES_PER_SECOND = 50 << 20
 _SPARE_MEMORY = 1 << 30
 _ALWAYS_ALLOWED = 64 << 20
 _MAX_RATIO = 50
-
-DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError)
-"""What h5py raises at damage that HDF5 notices by itself."""
 
 
 class RefusedError(Exception):

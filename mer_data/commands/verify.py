@@ -11,7 +11,9 @@ from mer_data.commands.shared import json_option, progress_bar
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option(
-    "--make-again", is_flag=True, help="Repeat the search of every split with its parameters and compare."
+    "--make-again",
+    is_flag=True,
+    help="Repeat the search of every split, compute all statistics again, and compare.",
 )
 @json_option
 @click.pass_context

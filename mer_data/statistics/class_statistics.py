@@ -8,22 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from mer_data.errors import StatisticsError
-from mer_data.hdf5_files import writing_hdf5
+from mer_data.errors import DAMAGE, StatisticsError
+from mer_data.hdf5_files import CHECKSUMMED, FileKind, open_hdf5, writing_hdf5
 from mer_data.splits import SplitManifest
-from mer_data.store import FeatureStore
+from mer_data.statistics.integrity import StatisticsFile
+from mer_data.store import FeatureStore, content_digest
 from mer_data.tasks import Task, get_task
 
 if TYPE_CHECKING:
     from mer_data.text_encoders import TextEncoder
 
 FORMAT = "mer-data/statistics"
-VERSION = 1
+VERSION = 2
 FEATURES = ("text", "audio", "vision")
+COMMAND = "mer-data statistics"
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,8 @@ class ClassStatistics:
         return self.counts / self.counts.sum()
 
     def save(self, path: Path) -> None:
-        """Write one HDF5 file; it appears only when complete."""
-        with writing_hdf5(path) as (file, _):
+        """Write one HDF5 file with a digest of its content; it appears only when complete."""
+        with writing_hdf5(path, libver=CHECKSUMMED) as (file, _):
             file.attrs.update({"format": FORMAT, "version": VERSION, "task": self.task})
             file.attrs["origin"] = json.dumps(self.origin, sort_keys=True)
             file.attrs["classes"] = list(get_task(self.task).classes)
@@ -65,24 +66,21 @@ class ClassStatistics:
                 file.create_dataset(
                     f"{modality}/used", data=self.used[modality], fletcher32=True, track_times=False
                 )
+            file.attrs["content_digest"] = content_digest(file)
 
     @classmethod
-    def load(cls, path: Path, *, command: str = "mer-data statistics") -> ClassStatistics:
-        """Read a file of ``save``; a missing one names the ``command`` that makes it.
+    def load(cls, path: Path, *, command: str = COMMAND) -> ClassStatistics:
+        """Read a file of ``save``; where that fails, the error names the ``command`` that makes it.
 
         Raises:
-            StatisticsError: missing, damaged, or of another format or a newer version.
+            StatisticsError: missing, damaged, changed since it was made, or of another format or version.
         """
-        if not path.is_file():
-            raise StatisticsError("no class statistics", where=path, do=f"Make them with `{command}`")
-        try:
-            with h5py.File(path, "r") as file:
-                if file.attrs.get("format") != FORMAT or int(file.attrs["version"]) > VERSION:
-                    raise StatisticsError(
-                        "not class statistics of a known version",
-                        where=path,
-                        do="Update mer-data or make them again",
-                    )
+        known = _file(path, command)
+        known.check_present()
+        with open_hdf5(path, FileKind(known.name, StatisticsError, known.again)) as file:
+            try:
+                known.check_version((file.attrs.get("format"), file.attrs.get("version")), (FORMAT, VERSION))
+                known.check_digest("content", content_digest(file), file.attrs.get("content_digest"))
                 counts = file["counts"][()]
                 absent = [modality for modality in FEATURES[1:] if modality not in file]
                 means = {name: file[f"{name}/means"][()] for name in FEATURES if name not in absent}
@@ -95,33 +93,20 @@ class ClassStatistics:
                     used=used | dict.fromkeys(absent, np.zeros_like(counts)),
                     origin=json.loads(file.attrs["origin"]),
                 )
-        except (OSError, KeyError, ValueError, TypeError) as error:
-            raise StatisticsError(
-                f"damaged class statistics ({error})",
-                where=path,
-                do="Make them again with `mer-data statistics --force`",
-            ) from error
+            except DAMAGE as error:
+                raise StatisticsError(
+                    f"{known.name} is damaged ({error})", where=path, do=known.again
+                ) from error
 
     def check(self, expected: dict[str, str], task: Task, path: Path) -> None:
         """Raise unless the file was computed from exactly this store, split, encoder and task."""
-        if self.task != task.name:
-            raise StatisticsError(
-                "statistics of another task", where=path, found=self.task, expected=task.name
-            )
-        check_origin(self.origin, expected, path, "mer-data statistics")
+        known = _file(path, COMMAND)
+        known.check_task(self.task, task.name)
+        known.check_origin(self.origin, expected)
 
 
-def check_origin(found: dict[str, str], expected: dict[str, str], path: Path, command: str) -> None:
-    """Raise a StatisticsError that names the first digest in ``expected`` that ``found`` does not have."""
-    for name, value in expected.items():
-        if found.get(name) != value:
-            raise StatisticsError(
-                f"computed from another {name.replace('_', ' ')}",
-                where=path,
-                found=found.get(name),
-                expected=value,
-                do=f"Make it again with `{command} --force`",
-            )
+def _file(path: Path, command: str) -> StatisticsFile:
+    return StatisticsFile(path, "class statistics", command)
 
 
 def statistics_origin(store: FeatureStore, split: SplitManifest, encoder: TextEncoder) -> dict[str, str]:

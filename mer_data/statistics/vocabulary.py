@@ -11,16 +11,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mer_data.errors import StatisticsError
-from mer_data.files import complete_or_absent, write_json
+from mer_data.errors import DAMAGE, StatisticsError
+from mer_data.files import sha256_file, sha256_text, write_json, write_text
 from mer_data.splits import SplitManifest
-from mer_data.statistics.class_statistics import check_origin, training_rows
+from mer_data.statistics.class_statistics import training_rows
+from mer_data.statistics.integrity import StatisticsFile, json_digest
 from mer_data.store import FeatureStore
 from mer_data.tasks import Task
 from mer_data.word_pieces import SPECIAL_NAMES
 
 FORMAT = "mer-data/counterfactual-vocabulary"
-VERSION = 1
+VERSION = 2
+COMMAND = "mer-data counterfactual-vocab"
 MIN_VARIATION = 0.1
 VOCABULARY_SIZE = 100
 
@@ -48,61 +50,82 @@ class CounterfactualVocabulary:
         kept = self.table[self.table["kept"]].sort_values("rank")
         return kept["token_id"].to_numpy(np.int64)
 
-    def save(self, csv_path: Path) -> None:
-        """Write the CSV for people and, beside it, the JSON for programs."""
-        with complete_or_absent(csv_path) as partial:
-            self.table.to_csv(partial, index=False, float_format="%.6f", lineterminator="\n")
+    @property
+    def kept_tokens(self) -> list[dict[str, Any]]:
+        """Id, text, count and variation of the kept tokens, most frequent first, as in the JSON."""
         kept = self.table[self.table["kept"]].sort_values("rank")
         rows = kept[["token_id", "token", "total", "cv"]].to_numpy().tolist()
-        write_json(
-            csv_path.with_suffix(".json"),
-            {
-                "format": FORMAT,
-                "version": VERSION,
-                "task": self.task,
-                "parameters": self.parameters,
-                "origin": self.origin,
-                "tokens": [
-                    {"token_id": token_id, "token": token, "total": total, "cv": round(cv, 6)}
-                    for token_id, token, total, cv in rows
-                ],
-            },
-        )
+        return [
+            {"token_id": token_id, "token": token, "total": total, "cv": round(cv, 6)}
+            for token_id, token, total, cv in rows
+        ]
+
+    def to_csv(self) -> str:
+        """The whole table for people."""
+        return str(self.table.to_csv(index=False, float_format="%.6f", lineterminator="\n"))
+
+    def save(self, csv_path: Path) -> None:
+        """Write the CSV for people and, beside it, the JSON for programs, which has the digests of both."""
+        table = self.to_csv()
+        content = {
+            "format": FORMAT,
+            "version": VERSION,
+            "task": self.task,
+            "parameters": self.parameters,
+            "origin": self.origin,
+            "tokens": self.kept_tokens,
+            "csv_digest": sha256_text(table),
+        }
+        write_text(csv_path, table)
+        write_json(csv_path.with_suffix(".json"), content | {"content_digest": json_digest(content)})
+
+
+def load_vocabulary(json_path: Path, *, command: str = COMMAND) -> dict[str, Any]:
+    """The content of the JSON, after a check that it has not changed.
+
+    Raises:
+        StatisticsError: missing, damaged, changed since it was made, or of another format or version.
+    """
+    known = _file(json_path, command)
+    known.check_present()
+    try:
+        content = json.loads(json_path.read_text(encoding="utf-8"))
+        known.check_version((content["format"], content["version"]), (FORMAT, VERSION))
+        known.check_digest("content", json_digest(content), content["content_digest"])
+    except DAMAGE as error:
+        raise StatisticsError(
+            f"{known.name} is damaged ({error})", where=json_path, do=known.again
+        ) from error
+    return dict(content)
 
 
 def load_kept_tokens(
-    json_path: Path, expected: dict[str, str], task: Task, *, command: str = "mer-data counterfactual-vocab"
+    json_path: Path, expected: dict[str, str], task: Task, *, command: str = COMMAND
 ) -> NDArray[np.int64]:
     """Ids of the kept tokens from the JSON, checked against this store and split.
 
-    A missing file names the ``command`` that makes it.
+    The CSV beside it must be the one that was written with it; where there is none, nothing is lost.
 
     Raises:
-        StatisticsError: missing, damaged, or made from something else.
+        StatisticsError: as ``load_vocabulary``, or made from something else.
     """
-    if not json_path.is_file():
-        raise StatisticsError("no counterfactual vocabulary", where=json_path, do=f"Make it with `{command}`")
+    content = load_vocabulary(json_path, command=command)
+    known = _file(json_path, command)
     try:
-        content = json.loads(json_path.read_text(encoding="utf-8"))
-        found_format, version, origin = content["format"], int(content["version"]), dict(content["origin"])
-        found_task = content["task"]
-        ids = np.array([int(token["token_id"]) for token in content["tokens"]], dtype=np.int64)
-    except (ValueError, KeyError, TypeError) as error:
+        known.check_task(content["task"], task.name)
+        known.check_origin(dict(content["origin"]), expected)
+        table = json_path.with_suffix(".csv")
+        if table.is_file():
+            _file(table, command).check_digest("content", sha256_file(table), content["csv_digest"])
+        return np.array([int(token["token_id"]) for token in content["tokens"]], dtype=np.int64)
+    except DAMAGE as error:
         raise StatisticsError(
-            f"damaged counterfactual vocabulary ({error})",
-            where=json_path,
-            do="Make it again with `mer-data counterfactual-vocab --force`",
+            f"{known.name} is damaged ({error})", where=json_path, do=known.again
         ) from error
-    if found_format != FORMAT or version > VERSION:
-        raise StatisticsError(
-            "not a counterfactual vocabulary of a known version", where=json_path, do="Update mer-data"
-        )
-    if found_task != task.name:
-        raise StatisticsError(
-            "vocabulary of another task", where=json_path, found=found_task, expected=task.name
-        )
-    check_origin(origin, expected, json_path, "mer-data counterfactual-vocab")
-    return ids
+
+
+def _file(path: Path, command: str) -> StatisticsFile:
+    return StatisticsFile(path, "counterfactual vocabulary", command)
 
 
 def vocabulary_origin(store: FeatureStore, split: SplitManifest) -> dict[str, str]:

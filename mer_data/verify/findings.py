@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from mer_data import errors
 from mer_data.errors import MerDataError
 
 Level = Literal["error", "warning", "note"]
 LEVELS: tuple[Level, ...] = ("error", "warning", "note")
 NUM_EXAMPLES = 5
 
-DAMAGE = (MerDataError, OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError)
-"""What reading a damaged file can raise: h5py, JSON, UTF-8 and numpy each have their own way."""
+DAMAGE = (MerDataError, *errors.DAMAGE)
+"""What reading a damaged file can raise, through our own readers or past them."""
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,8 @@ def verify(path: Path, progress: Progress | None = None, *, make_again: bool = F
     Args:
         path: a file, the folder of a dataset, or the workspace.
         progress: called with the bytes of the files done and in total.
-        make_again: repeat the search of every split with its recorded parameters and compare.
+        make_again: repeat the search of every split with its recorded parameters, compute class
+            statistics again, and compare.
 
     Raises:
         WorkspaceError: nothing at ``path`` that we know.
@@ -93,7 +94,7 @@ def _verify_one(
     if artefact.kind == "split":
         return verify_split(artefact.path, beside.stores, make_again=make_again)
     if artefact.kind == "statistics":
-        return verify_statistics(artefact.path, beside.stores, beside.splits)
+        return verify_statistics(artefact.path, beside.stores, beside.splits, make_again=make_again)
     return verify_vocabulary(artefact.path, beside.stores, beside.splits)
 
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import json
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mer_data.errors import MerDataError, StatisticsError
+from mer_data.hdf5_files import FileKind, open_hdf5
 from mer_data.splits import SplitManifest
-from mer_data.statistics.class_statistics import FEATURES, ClassStatistics
-from mer_data.statistics.vocabulary import counterfactual_vocabulary, load_kept_tokens
+from mer_data.statistics.class_statistics import FEATURES, ClassStatistics, class_statistics
+from mer_data.statistics.vocabulary import (
+    CounterfactualVocabulary,
+    counterfactual_vocabulary,
+    load_kept_tokens,
+    load_vocabulary,
+)
 from mer_data.store import FeatureStore
 from mer_data.tasks import Task, get_task
 from mer_data.utterances import MODALITIES
@@ -23,19 +29,26 @@ from mer_data.verify.findings import DAMAGE, Finding, Findings, one_line
 Splits = Mapping[Path, SplitManifest]
 
 
-def verify_statistics(path: Path, stores: Sequence[FeatureStore], splits: Splits) -> list[Finding]:
+_MEANS_TOLERANCE = 1e-3
+"""Of the largest mean: what other processors and libraries may change in the last digits is far below."""
+
+
+def verify_statistics(
+    path: Path, stores: Sequence[FeatureStore], splits: Splits, *, make_again: bool = False
+) -> list[Finding]:
     """Every check on one file of class statistics.
 
     Args:
         path: the HDF5 file.
         stores: the stores of its dataset that are at hand.
         splits: the split manifests at hand, by path.
+        make_again: compute everything again and compare; needs torch and the text encoder.
     """
     findings = Findings(path)
     try:
         statistics = ClassStatistics.load(path)
         task = get_task(statistics.task)
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path, FileKind("the file with the class statistics", StatisticsError, "")) as file:
             priors, classes = file["priors"][()], [str(name) for name in file.attrs["classes"]]
     except DAMAGE as error:
         findings.error("loads", one_line(error))
@@ -48,6 +61,8 @@ def verify_statistics(path: Path, stores: Sequence[FeatureStore], splits: Splits
     if sound and store is not None:
         try:
             _check_against_store(statistics, store, split, task, findings)
+            if make_again and split is not None:
+                _compute_again(statistics, store, split, task, findings)
         except DAMAGE as error:
             findings.error("compare", f"cannot be compared with {store.path} ({one_line(error)})")
     return findings.found
@@ -108,6 +123,35 @@ def _check_against_store(
             )
 
 
+def _compute_again(
+    statistics: ClassStatistics, store: FeatureStore, split: SplitManifest, task: Task, findings: Findings
+) -> None:
+    """Computing the statistics again from store, split and text encoder gives the same ones."""
+    name = statistics.origin["text_encoder"]
+    try:
+        from mer_data.text_encoders import load_text_encoder
+
+        encoder = load_text_encoder(name, store.word_pieces)
+    except (ImportError, MerDataError) as error:
+        findings.note("made-again", f"not computed again: no text encoder {name} ({one_line(error)})")
+        return
+    if encoder.weights_digest() != statistics.origin.get("text_encoder_weights"):
+        findings.warning("made-again", f"not computed again: the text encoder {name} has other weights now")
+        return
+    again = class_statistics(store, split, task, encoder)
+    for modality in FEATURES:
+        found, expected = statistics.means[modality], again.means[modality]
+        allowed = _MEANS_TOLERANCE * max(1.0, float(np.abs(expected).max(initial=0)))
+        if found.shape != expected.shape or np.abs(found - expected).max(initial=0) > allowed:
+            findings.error("made-again", f"{modality}: computing them again gives other means")
+        if not np.array_equal(statistics.used[modality], again.used[modality]):
+            findings.error(
+                "made-again",
+                f"{modality}: used {statistics.used[modality].tolist()},"
+                f" computing them again gives {again.used[modality].tolist()}",
+            )
+
+
 def verify_vocabulary(path: Path, stores: Sequence[FeatureStore], splits: Splits) -> list[Finding]:
     """Every check on one counterfactual vocabulary and the CSV beside it.
 
@@ -118,7 +162,7 @@ def verify_vocabulary(path: Path, stores: Sequence[FeatureStore], splits: Splits
     """
     findings = Findings(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = load_vocabulary(path)
         task = get_task(content["task"])
         kept = load_kept_tokens(path, {}, task).tolist()
         origin = dict(content["origin"])
@@ -127,48 +171,41 @@ def verify_vocabulary(path: Path, stores: Sequence[FeatureStore], splits: Splits
         return findings.found
     if len(set(kept)) != len(kept):
         findings.error("tokens", "token ids that stand twice")
-    _check_csv(path.with_suffix(".csv"), kept, findings)
+    if not path.with_suffix(".csv").is_file():
+        findings.warning("csv", f"no {path.with_suffix('.csv').name} beside it")
     names = {"utterances": "utterance_digest", "tokenizer_vocabulary": "vocabulary_digest"}
     store = _store_of(names, origin, stores, findings)
     split = _split_of(origin, path, task.name, splits, findings)
     if store is not None:
         try:
-            _check_tokens(content, store, split, task, findings)
+            _check_tokens(content, store, findings)
+            if split is not None:
+                _count_again(path.with_suffix(".csv"), content, store, split, task, findings)
         except DAMAGE as error:
             findings.error("compare", f"cannot be compared with {store.path} ({one_line(error)})")
     return findings.found
 
 
-def _check_csv(path: Path, kept: list[int], findings: Findings) -> None:
-    """The CSV for people keeps the same tokens as the JSON for programs."""
-    if not path.is_file():
-        findings.warning("csv", f"no {path.name} beside it")
-        return
-    try:
-        table = pd.read_csv(path, usecols=["token_id", "rank", "kept"])
-        in_table = table[table["kept"].astype(bool)].sort_values("rank")["token_id"].astype(int).tolist()
-    except DAMAGE as error:
-        findings.error("csv", f"{path.name} cannot be read ({one_line(error)})")
-        return
-    if in_table != kept:
-        findings.error("csv", f"{path.name} keeps other tokens than the JSON")
-
-
-def _check_tokens(
-    content: dict[str, Any], store: FeatureStore, split: SplitManifest | None, task: Task, findings: Findings
-) -> None:
-    """Every token is the store's, and counting again keeps the same tokens."""
+def _check_tokens(content: dict[str, Any], store: FeatureStore, findings: Findings) -> None:
+    """Every token is the store's."""
     vocabulary = store.word_pieces.vocabulary
-    stated = [
-        (int(entry["token_id"]), str(entry["token"]), int(entry["total"])) for entry in content["tokens"]
-    ]
-    foreign = [f"{index} {token!r}" for index, token, _ in stated if not _is_token(index, token, vocabulary)]
+    stated = [(int(entry["token_id"]), str(entry["token"])) for entry in content["tokens"]]
+    foreign = [f"{index} {token!r}" for index, token in stated if not _is_token(index, token, vocabulary)]
     if foreign:
         findings.error(
             "tokens", f"tokens that the store's vocabulary does not have: {', '.join(foreign[:3])}"
         )
-    if split is None:
-        return
+
+
+def _count_again(
+    table: Path,
+    content: dict[str, Any],
+    store: FeatureStore,
+    split: SplitManifest,
+    task: Task,
+    findings: Findings,
+) -> None:
+    """Counting the words of the training fold again gives the same tokens, parameters and table."""
     parameters = content["parameters"]
     again = counterfactual_vocabulary(
         store,
@@ -178,10 +215,31 @@ def _check_tokens(
         size=int(parameters["size"]),
         all_classes="neutral" in parameters["classes_used"],
     )
-    table = again.table[again.table["kept"]].sort_values("rank")
-    counted = list(zip(table["token_id"].tolist(), table["total"].tolist(), strict=True))
-    if counted != [(index, total) for index, _, total in stated]:
+    if parameters != again.parameters:
+        findings.error("parameters", f"parameters {parameters}, expected {again.parameters}")
+    stated = [(token["token_id"], token["total"]) for token in content["tokens"]]
+    if stated != [(token["token_id"], token["total"]) for token in again.kept_tokens]:
         findings.error("counts", "counting the words of the training fold again keeps other tokens")
+    elif not _are_close([t["cv"] for t in content["tokens"]], [t["cv"] for t in again.kept_tokens]):
+        findings.error("counts", "counting the words of the training fold again gives other variations")
+    if table.is_file() and (differ := _differing_columns(table, again)):
+        findings.error("csv", f"{table.name}: counting again gives other values of {', '.join(differ)}")
+
+
+def _differing_columns(path: Path, again: CounterfactualVocabulary) -> list[str]:
+    """Columns of a CSV that are not as they would be written now."""
+    saved = pd.read_csv(path, dtype=str, keep_default_na=False)
+    fresh = pd.read_csv(io.StringIO(again.to_csv()), dtype=str, keep_default_na=False)
+    if list(saved) != list(fresh) or len(saved) != len(fresh):
+        return ["all columns"]
+    differ = [name for name in map(str, fresh) if name != "cv" and not saved[name].equals(fresh[name])]
+    variations = (pd.to_numeric(table["cv"], errors="coerce").tolist() for table in (saved, fresh))
+    return differ if _are_close(*variations) else [*differ, "cv"]
+
+
+def _are_close(found: Sequence[float], expected: Sequence[float]) -> bool:
+    """Whether variations are equal but for the last digit that is written."""
+    return bool(np.allclose(found, expected, rtol=0, atol=2e-6, equal_nan=True))
 
 
 def _is_token(index: int, token: str, vocabulary: list[str]) -> bool:

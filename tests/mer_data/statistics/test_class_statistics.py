@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 import torch
 from exact_stores import split_of, write_store
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from mer_data.errors import StatisticsError
 from mer_data.statistics.class_statistics import ClassStatistics, class_statistics, statistics_origin
@@ -202,7 +204,7 @@ def test_check_names_what_differs(statistics, change, message, tmp_path, monkeyp
 
 
 def test_check_refuses_another_task(statistics, tmp_path):
-    with pytest.raises(StatisticsError, match=r"statistics of another task .*: found binary, expected seven"):
+    with pytest.raises(StatisticsError, match=r"is of another task .*: found binary, expected seven"):
         statistics.check(statistics.origin, SEVEN, tmp_path)
 
 
@@ -264,17 +266,82 @@ def test_damaged_file_is_one_line(statistics, tmp_path, damage):
     path = tmp_path / "s.h5"
     statistics.save(path)
     damage(path)
-    with pytest.raises(StatisticsError, match=r"damaged class statistics .*s\.h5\. .*--force`") as e:
+    with pytest.raises(
+        StatisticsError, match=r"the file with the class .*s\.h5.*`mer-data statistics --f"
+    ) as e:
         ClassStatistics.load(path)
     assert "\n" not in str(e.value)
 
 
-@pytest.mark.parametrize(("key", "value"), [("format", "mer-data/store"), ("version", 2)])
+def _moved(path):
+    """Another dataset of the same shape takes the place of the means."""
+    with h5py.File(path, "r+") as file:
+        file.move("text/means", "other")
+        file.create_dataset("text/means", data=np.zeros(file["other"].shape, "f4"), fletcher32=True)
+        del file["other"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _moved,
+        _rewrite(lambda file: file["counts"].__setitem__(0, 2)),
+        _rewrite(lambda file: file.attrs.__setitem__("task", "seven")),
+        _rewrite(lambda file: file.attrs.__setitem__("classes", ["a", "b", "c"])),
+        _rewrite(lambda file: file.attrs.__setitem__("origin", "{}")),
+        _rewrite(lambda file: file.attrs.__setitem__("content_digest", "sha256:0")),
+        _rewrite(lambda file: file.attrs.__delitem__("content_digest")),
+        _rewrite(lambda file: file.__setitem__("more", 1.0)),
+    ],
+)
+def test_every_change_is_found_by_the_digest(statistics, tmp_path, change):
+    path = tmp_path / "s.h5"
+    statistics.save(path)
+    change(path)
+    with pytest.raises(StatisticsError, match=r"was changed after it was made, or is damaged|is damaged \("):
+        ClassStatistics.load(path)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(share=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_a_flipped_bit_gives_an_error_or_the_same_statistics(statistics, tmp_path, share, bit):
+    """No bit of the file, of HDF5's own structures included, changes a number unnoticed."""
+    path = tmp_path / "s.h5"
+    statistics.save(path)
+    content = bytearray(path.read_bytes())
+    content[int(share * len(content))] ^= 1 << bit
+    path.write_bytes(content)
+    try:
+        loaded = ClassStatistics.load(path)
+    except StatisticsError:
+        return
+    assert loaded.task == statistics.task
+    assert loaded.origin == statistics.origin
+    assert loaded.counts.tolist() == statistics.counts.tolist()
+    for modality in MODALITIES:
+        assert np.array_equal(loaded.means[modality], statistics.means[modality])
+        assert np.array_equal(loaded.used[modality], statistics.used[modality])
+
+
+def test_a_file_of_an_older_version_names_the_command(statistics, tmp_path):
+    path = tmp_path / "s.h5"
+    statistics.save(path)
+    _rewrite(lambda file: file.attrs.update({"version": 1}))(path)
+    _rewrite(lambda file: file.attrs.__delitem__("content_digest"))(path)
+    command = "mer-data statistics --dataset mosi --split x"
+    with pytest.raises(
+        StatisticsError,
+        match=rf"an older version, which has no digest .* 2\. .*`{command} --force`",
+    ):
+        ClassStatistics.load(path, command=command)
+
+
+@pytest.mark.parametrize(("key", "value"), [("format", "mer-data/store"), ("version", 3), ("version", "x")])
 def test_other_formats_and_newer_versions_are_refused(statistics, tmp_path, key, value):
     path = tmp_path / "s.h5"
     statistics.save(path)
     _rewrite(lambda file: file.attrs.__setitem__(key, value))(path)
-    with pytest.raises(StatisticsError, match=r"not class statistics of a known version in .*s\.h5"):
+    with pytest.raises(StatisticsError, match=r"is of an unknown format or a newer version in .*s\.h5"):
         ClassStatistics.load(path)
 
 

@@ -7,6 +7,7 @@ import pytest
 from exact_stores import split_of, write_store
 
 from mer_data.errors import StatisticsError
+from mer_data.statistics.integrity import json_digest
 from mer_data.statistics.vocabulary import (
     counterfactual_vocabulary,
     load_kept_tokens,
@@ -248,7 +249,7 @@ def test_another_split_task_tokenizer_or_corpus_is_refused(store, split, tmp_pat
         StatisticsError, match=r"computed from another split in .*v\.json.*counterfactual-vocab --f"
     ):
         load_kept_tokens(path, vocabulary_origin(store, split_of(store, TEST, (), TRAIN)), BINARY)
-    with pytest.raises(StatisticsError, match=r"vocabulary of another task .*: found binary, expected seven"):
+    with pytest.raises(StatisticsError, match=r"is of another task .*: found binary, expected seven"):
         load_kept_tokens(path, vocabulary_origin(store, split), SEVEN)
     retold = write_store(tmp_path / "t.h5", TEXTS, LABELS, known=["x y z"])
     assert retold.utterance_digest == store.utterance_digest
@@ -278,14 +279,12 @@ def test_missing_json_names_the_command(tmp_path):
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"\xff\xfe", b"[]", b"{}", b"null", b'{"format": 1, "version": "x"}'],
+    [b"", b"{", b"\xff\xfe", b"[]", b"{}", b"null", b'{"format": 1, "version": "x"}', b"[" * 10**5],
 )
 def test_damaged_json_is_one_line(tmp_path, content):
     path = tmp_path / "v.json"
     path.write_bytes(content)
-    with pytest.raises(
-        StatisticsError, match=r"damaged counterfactual vocabulary .*v\.json\..*--force`"
-    ) as e:
+    with pytest.raises(StatisticsError, match=r"the counterfactual vocabulary is .*v\.json.*--force`") as e:
         load_kept_tokens(path, {}, BINARY)
     assert "\n" not in str(e.value)
 
@@ -293,19 +292,56 @@ def test_damaged_json_is_one_line(tmp_path, content):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": "mer-data/split"}, "not a counterfactual vocabulary of a known version"),
-        ({"version": 2}, "not a counterfactual vocabulary of a known version"),
-        ({"tokens": [{"token_id": "x"}]}, "damaged"),
-        ({"tokens": [5]}, "damaged"),
-        ({"tokens": None}, "damaged"),
-        ({"origin": [1]}, "damaged"),
+        ({"format": "mer-data/split"}, "is of an unknown format or a newer version"),
+        ({"version": 3}, "is of an unknown format or a newer version"),
+        ({"version": 1}, r"older version, which has no digest .*`mer-data counterfactual-vocab --force`"),
+        ({"tokens": [{"token_id": "x"}]}, "is damaged"),
+        ({"tokens": [5]}, "is damaged"),
+        ({"tokens": None}, "is damaged"),
+        ({"origin": [1]}, "is damaged"),
     ],
 )
-def test_changed_json_is_refused(store, split, tmp_path, change, message):
+def test_json_of_another_form_is_refused(store, split, tmp_path, change, message):
     vocabulary, path = saved(store, split, tmp_path)
-    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    content = {**json.loads(path.read_text()), **change}
+    path.write_text(json.dumps({**content, "content_digest": json_digest(content)}))
     with pytest.raises(StatisticsError, match=message):
         load_kept_tokens(path, vocabulary.origin, BINARY)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"min_variation": 0.1', '"min_variation": 0.2'),
+        ('"negative",', '"neutral",'),
+        ('"total": 3', '"total": 4'),
+        ('"cv": 1.0', '"cv": 0.9'),
+        ("sha256:", "sha256:0"),
+    ],
+)
+def test_every_change_of_the_json_is_found(store, split, tmp_path, old, new):
+    vocabulary, path = saved(store, split, tmp_path)
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(StatisticsError, match=r"was changed after it was made, or is damaged: other"):
+        load_kept_tokens(path, vocabulary.origin, BINARY)
+
+
+def test_the_layout_of_the_json_plays_no_part(store, split, tmp_path):
+    vocabulary, path = saved(store, split, tmp_path)
+    path.write_text(json.dumps(json.loads(path.read_text()), sort_keys=True))
+    assert load_kept_tokens(path, vocabulary.origin, BINARY).tolist() == vocabulary.kept_token_ids.tolist()
+
+
+def test_a_changed_csv_is_found_and_a_missing_one_is_not_needed(store, split, tmp_path):
+    vocabulary, path = saved(store, split, tmp_path)
+    table = path.with_suffix(".csv")
+    table.write_text(table.read_text().replace("1.000000", "0.900000", 1))
+    with pytest.raises(StatisticsError, match=r"was changed after it .* in .*v\.csv: found .*--force`"):
+        load_kept_tokens(path, vocabulary.origin, BINARY)
+    table.unlink()
+    assert len(load_kept_tokens(path, vocabulary.origin, BINARY)) == 5
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,17 @@
 """Class statistics and vocabularies against their store and split."""
 
 import json
+import re
 
 import h5py
 import numpy as np
 import pytest
 
+from mer_data.errors import StoreError
+from mer_data.files import sha256_file
+from mer_data.statistics.class_statistics import ClassStatistics
+from mer_data.statistics.integrity import json_digest
+from mer_data.store import FeatureStore, content_digest
 from mer_data.verify import verify
 
 
@@ -19,8 +25,27 @@ def vocabulary(dataset):
     return dataset / "statistics/unaligned.standard.binary.vocabulary.json"
 
 
-def found(path):
-    return {finding.check: finding.level for finding in verify(path).findings}
+def found(path, **options):
+    return {finding.check: finding.level for finding in verify(path, **options).findings}
+
+
+def sealed(path, change):
+    """Change a statistics file and give it the digest of its new content."""
+    with h5py.File(path, "r+") as file:
+        change(file)
+        file.attrs["content_digest"] = content_digest(file)
+    return path
+
+
+@pytest.fixture
+def seal_json(edit_json):
+    """Change a vocabulary and give it the digest of its new content."""
+
+    def run(path, change):
+        edit_json(path, change)
+        return edit_json(path, lambda value: value.update(content_digest=json_digest(value)))
+
+    return run
 
 
 def test_intact_files_have_no_findings(statistics, vocabulary):
@@ -71,11 +96,81 @@ STATISTICS_EDITS = {
 
 
 @pytest.mark.parametrize("name", STATISTICS_EDITS)
-def test_every_edit_of_statistics_is_found(statistics, name):
-    change, check = STATISTICS_EDITS[name]
+def test_every_edit_of_statistics_is_found_by_its_digest(statistics, name):
+    change, _ = STATISTICS_EDITS[name]
     with h5py.File(statistics, "r+") as file:
         change(file)
-    assert found(statistics)[check] == "error"
+    assert found(statistics) == {"loads": "error"}
+
+
+@pytest.mark.parametrize("name", STATISTICS_EDITS)
+def test_every_edit_of_statistics_is_found_without_its_digest(statistics, name):
+    change, check = STATISTICS_EDITS[name]
+    assert found(sealed(statistics, change))[check] == "error"
+
+
+def test_means_that_moved_are_found(statistics):
+    """As when bytes of the file are lost: the dataset is there, and its values are zero."""
+    with h5py.File(statistics, "r+") as file:
+        del file["text/means"]
+        file.create_dataset("text/means", shape=(3, 16), dtype="f4", fletcher32=True, chunks=(3, 16))
+    assert found(statistics, make_again=True) == {"loads": "error"}
+
+
+def test_statistics_of_an_older_version_are_told_with_the_command(statistics):
+    def older(file):
+        file.attrs["version"] = 1
+        del file.attrs["content_digest"]
+
+    with h5py.File(statistics, "r+") as file:
+        older(file)
+    (finding,) = verify(statistics).findings
+    assert re.search(r"older version, which has no digest .*`mer-data statistics --force`$", finding.message)
+
+
+@pytest.fixture
+def computed(dataset):
+    """Statistics of the dataset's store by the tiny text encoder."""
+    from mer_data.splits import SplitManifest
+    from mer_data.statistics.class_statistics import class_statistics
+    from mer_data.tasks import TASKS
+    from mer_data.text_encoders import load_text_encoder
+
+    store = FeatureStore.open(dataset / "store/unaligned.h5")
+    split = SplitManifest.load(dataset / "splits/standard.json")
+    encoder = load_text_encoder("tiny", store.word_pieces)
+    path = dataset / "statistics/unaligned.standard.binary.tiny.h5"
+    class_statistics(store, split, TASKS["binary"], encoder).save(path)
+    store.close()
+    return path
+
+
+def test_statistics_are_made_again(computed):
+    assert found(computed, make_again=True) == {}
+
+
+@pytest.mark.parametrize("modality", ["text", "audio", "vision"])
+def test_other_means_with_a_sound_digest_are_found_by_making_them_again(computed, modality):
+    sealed(computed, put(f"{modality}/means", 0.5))
+    assert found(computed) == {}
+    assert found(computed, make_again=True) == {"made-again": "error"}
+
+
+def test_statistics_of_an_encoder_that_is_not_there_are_not_made_again(computed, monkeypatch):
+    def absent(*_):
+        raise StoreError("no encoder 'tiny'")
+
+    monkeypatch.setattr("mer_data.text_encoders.load_text_encoder", absent)
+    (finding,) = verify(computed, make_again=True).findings
+    assert finding.level == "note"
+    assert finding.message == "not computed again: no text encoder tiny (no encoder 'tiny')"
+
+
+def test_statistics_of_other_encoder_weights_are_not_made_again(computed):
+    loaded = ClassStatistics.load(computed)
+    loaded.origin["text_encoder_weights"] = "others"
+    loaded.save(computed)
+    assert found(computed, make_again=True) == {"made-again": "warning"}
 
 
 def test_truncated_statistics_are_told(statistics):
@@ -103,7 +198,13 @@ def first_token(**changes):
     return lambda value: value["tokens"][0].update(changes)
 
 
+def first_variation(value):
+    value["tokens"][0]["cv"] += 0.001
+
+
 VOCABULARY_EDITS = {
+    "other variation": (first_variation, "counts"),
+    "other classes used": (lambda value: value["parameters"].update(classes_used=["negative"]), "parameters"),
     "other store": (lambda value: value["origin"].update(utterances="sha256:0"), "store-digest"),
     "other tokenizer": (lambda value: value["origin"].update(tokenizer_vocabulary="0"), "store-digest"),
     "other split": (lambda value: value["origin"].update(split="sha256:0"), "split-digest"),
@@ -122,16 +223,38 @@ VOCABULARY_EDITS = {
 
 
 @pytest.mark.parametrize("name", VOCABULARY_EDITS)
-def test_every_edit_of_a_vocabulary_is_found(vocabulary, edit_json, name):
+def test_every_edit_of_a_vocabulary_is_found_by_its_digest(vocabulary, edit_json, name):
+    change, _ = VOCABULARY_EDITS[name]
+    assert found(edit_json(vocabulary, change)) == {"loads": "error"}
+
+
+@pytest.mark.parametrize("name", VOCABULARY_EDITS)
+def test_every_edit_of_a_vocabulary_is_found_without_its_digest(vocabulary, seal_json, name):
     change, check = VOCABULARY_EDITS[name]
-    assert found(edit_json(vocabulary, change))[check] == "error"
+    assert found(seal_json(vocabulary, change))[check] == "error"
 
 
-def test_the_csv_beside_a_vocabulary_keeps_the_same_tokens(vocabulary):
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("True", "False"), ("cv", "variation"), (",1,", ",2,"), ("\n", "\n\n")],
+)
+def test_every_edit_of_the_csv_is_found(vocabulary, old, new):
     table = vocabulary.with_suffix(".csv")
-    table.write_text(table.read_text().replace("True", "False", 1))
-    assert found(vocabulary) == {"csv": "error"}
-    table.write_text("a,b\n1,2\n")
-    assert found(vocabulary) == {"csv": "error"}
-    table.unlink()
+    table.write_text(table.read_text().replace(old, new, 1))
+    assert found(vocabulary) == {"loads": "error"}
+
+
+@pytest.mark.parametrize("column", ["count_neutral", "total", "cv", "rank", "kept", "token"])
+def test_every_column_of_a_csv_with_a_sound_digest_is_counted_again(vocabulary, seal_json, column):
+    table = vocabulary.with_suffix(".csv")
+    header, first, *others = table.read_text().splitlines()
+    cells = dict(zip(header.split(","), first.split(","), strict=True)) | {column: "0.5"}
+    table.write_text("\n".join([header, ",".join(cells.values()), *others, ""]))
+    seal_json(vocabulary, lambda value: value.update(csv_digest=sha256_file(table)))
+    (finding,) = verify(vocabulary).findings
+    assert finding.message.endswith(f"counting again gives other values of {column}")
+
+
+def test_a_csv_that_is_not_there_is_a_warning(vocabulary):
+    vocabulary.with_suffix(".csv").unlink()
     assert found(vocabulary) == {"csv": "warning"}
