@@ -20,7 +20,7 @@ from typing import Any
 
 import h5py
 import numpy as np
-from h5py import h5d, h5g, h5l, h5o
+from h5py import h5d, h5g, h5l, h5o, h5p, h5z
 from numpy.typing import NDArray
 
 from mer_data.errors import DAMAGE
@@ -55,17 +55,18 @@ def examine(path: Path, step: Callable[[str], None]) -> None:
     Raises:
         RefusedError: a link leaves the file or leads nowhere, data is outside of the file, or something
             claims more bytes than the file can hold.
-        DamagedError: something in the file cannot be read.
+        DamagedError: something in the file cannot be read, or a part of it is not there.
         OSError: the file cannot be opened.
     """
-    allowed = max(_ALWAYS_ALLOWED, _MAX_RATIO * path.stat().st_size)
+    file_size = path.stat().st_size
+    allowed = max(_ALWAYS_ALLOWED, _MAX_RATIO * file_size)
     step("/")
     with h5py.File(path, "r") as file:
         for place, item in _objects(file.id, step):
             with _damage_at(place):
                 _check_attributes(place, item, allowed)
                 if isinstance(item, h5d.DatasetID):
-                    _check_dataset(place, item, allowed)
+                    _check_dataset(place, item, allowed, file_size)
 
 
 @contextmanager
@@ -146,8 +147,8 @@ class _Holder:
         self.id = item
 
 
-def _check_dataset(place: str, dataset: h5d.DatasetID, allowed: int) -> None:
-    """Data lies in this file and is no larger than it can hold; strings of variable length can be read."""
+def _check_dataset(place: str, dataset: h5d.DatasetID, allowed: int, file_size: int) -> None:
+    """All data lies in this file, where the dataset says; strings of variable length can be read."""
     created = dataset.get_create_plist()
     if created.get_layout() == h5d.VIRTUAL:
         sources = sorted({_text(created.get_virtual_filename(i)) for i in range(created.get_virtual_count())})
@@ -155,17 +156,58 @@ def _check_dataset(place: str, dataset: h5d.DatasetID, allowed: int) -> None:
     if created.get_external_count():
         name = _text(created.get_external(0)[0])
         raise RefusedError(f"{place} has its data in another file, {name} (external storage)")
-    dtype = dataset.dtype
-    claimed = prod(dataset.shape or ()) * dtype.itemsize
+    dtype, shape = dataset.dtype, dataset.shape
+    claimed = 0 if shape is None else prod(shape) * dtype.itemsize
     if created.get_layout() == h5d.CHUNKED:
         # Reading unpacks whole chunks, however few of their rows are in use.
         claimed = max(claimed, prod(created.get_chunk()) * dtype.itemsize)
-        dataset.get_num_chunks()
-    if dtype.hasobject and claimed <= allowed:
-        claimed = _size_of(np.asarray(h5py.Dataset(dataset)[()]))
     if claimed > allowed:
-        raise RefusedError(f"{place} of shape {dataset.shape} claims {claimed:,} bytes, {_MORE}")
+        raise RefusedError(f"{place} of shape {shape} claims {claimed:,} bytes, {_MORE}")
+    if created.get_layout() == h5d.CHUNKED:
+        _check_chunks(place, dataset, created, file_size)
+    elif created.get_layout() == h5d.CONTIGUOUS and claimed:
+        start = dataset.get_offset()
+        if start is None or dataset.get_storage_size() < claimed or start + claimed > file_size:
+            raise DamagedError(f"{place} lacks a part of its data")
+    if dtype.hasobject:
+        read = _size_of(np.asarray(h5py.Dataset(dataset)[()]))
+        if read > allowed:
+            raise RefusedError(f"{place} of shape {shape} claims {read:,} bytes, {_MORE}")
 
+
+def _check_chunks(place: str, dataset: h5d.DatasetID, created: h5p.PropDCID, file_size: int) -> None:
+    """Every chunk is there once, in the file, and as large as its filters can have made it."""
+    filters = [created.get_filter(index)[0] for index in range(created.get_nfilters())]
+    if foreign := sorted(set(filters) - set(_FILTERS)):
+        raise RefusedError(f"{place} is packed with filter {foreign[0]}; known are {_FILTERS}")
+    chunk, shape = created.get_chunk(), dataset.shape
+    unpacked = prod(chunk) * dataset.dtype.itemsize
+    found = 0
+
+    def wrong(info: h5d.StoreInfo) -> bool | None:
+        nonlocal found
+        found += 1
+        applied = [code for index, code in enumerate(filters) if not info.filter_mask >> index & 1]
+        checksum = _CHECKSUM_BYTES * applied.count(h5z.FILTER_FLETCHER32)
+        is_packed = not set(applied) <= {h5z.FILTER_FLETCHER32, h5z.FILTER_SHUFFLE}
+        sound = (
+            (info.size > checksum if is_packed else info.size == unpacked + checksum)
+            and info.byte_offset + info.size <= file_size
+            and all(
+                o < size and o % c == 0 for o, size, c in zip(info.chunk_offset, shape, chunk, strict=True)
+            )
+        )
+        return None if sound else True  # anything but None ends the iteration
+
+    expected = prod(-(-size // side) for size, side in zip(shape, chunk, strict=True))
+    if dataset.chunk_iter(wrong):
+        raise DamagedError(f"{place} has an impossible chunk, number {found} of {expected}")
+    if found != expected:
+        raise DamagedError(f"{place} lacks a part of its data: it has {found} of {expected} chunks")
+
+
+_FILTERS = (h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32, h5z.FILTER_LZF)
+_CHECKSUM_BYTES = 4
 
 _MORE = "more than a file of this size can hold"
 

@@ -191,6 +191,48 @@ def test_strings_that_share_their_bytes_are_refused(tmp_path):
     assert "/texts of shape (1000,) claims 1,000,000,000 bytes" in refusal(path)
 
 
+def lacking_chunks(file):
+    file.create_dataset("inner/part", (10,), "f8", chunks=(2,))[:4] = 1
+
+
+def never_written(file):
+    file.create_dataset("inner/part", (10,), "f8")
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lacking_chunks, "found /inner/part lacks a part of its data: it has 2 of 5 chunks"),
+        (never_written, "found /inner/part lacks a part of its data. "),
+    ],
+)
+def test_data_that_is_not_there_is_not_read_as_zeros(tmp_path, change, found):
+    said = refusal(written(tmp_path / "x.h5", change))
+    assert said.startswith("the store is damaged in ")
+    assert found in said
+
+
+def test_a_filter_that_is_not_known_is_refused(tmp_path):
+    said = refusal(
+        written(tmp_path / "x.h5", lambda file: file.create_dataset("x", data=np.arange(9), scaleoffset=0))
+    )
+    assert "/x is packed with filter 6; known are (1, 2, 3, 32000)" in said
+
+
+@pytest.mark.parametrize("size", [0, 1, 51, 53, 2**31])
+def test_a_chunk_of_an_impossible_size_is_told(tmp_path, size):
+    """A chunk that is shorter than its own checksum crashes the HDF5 library."""
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("x", data=np.ones((3, 4), "f4"), chunks=(3, 4), fletcher32=True)
+    content = bytearray(path.read_bytes())
+    key = content.index(b"TREE\x01") + 24  # size and filter mask of the first chunk in the index
+    assert content[key : key + 8] == (52).to_bytes(8, "little")
+    content[key : key + 4] = size.to_bytes(4, "little")
+    path.write_bytes(content)
+    assert "found /x has an impossible chunk, number 1 of 1" in refusal(path)
+
+
 def test_data_that_compresses_well_is_sound(tmp_path):
     def change(file):
         file.create_dataset("zeros", data=np.zeros(10**6), compression="gzip")

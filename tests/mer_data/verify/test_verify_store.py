@@ -188,7 +188,7 @@ EDITS = {
     "group missing": (lambda file: file.__delitem__("audio"), "layout", None),
     "dataset of text": (replace("utterances/label", data=[b"x"] * 32), "layout", None),
     "dataset without dimensions": (replace("words/times", data=1.5), "layout", None),
-    "chunks missing": (lambda file: file["audio/values"].resize(10**5, axis=0), "layout", None),
+    "chunks missing": (lambda file: file["audio/values"].resize(10**5, axis=0), "readable", None),
     "impossible size": (lambda file: file["audio/values"].resize(10**15, axis=0), "readable", None),
     "not UTF-8": (put("utterances/text_values", 0, 0xFF), "encoding", "sample000$_$1"),
     "word not UTF-8": (put("words/token_values", 0, 0xFF), "encoding", "sample000$_$1"),
