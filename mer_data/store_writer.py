@@ -14,12 +14,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mer_data import utterance_rules as rules
 from mer_data.errors import SourceError
 from mer_data.hdf5_files import CHECKSUMMED, writing_hdf5
 from mer_data.store import FORMAT, JSON_ATTRIBUTES, STRING_COLUMNS, VERSION, content_digest, utterance_digest
+from mer_data.utterance_rules import Broken
 from mer_data.utterances import MODALITIES, UTTERANCE_COLUMNS, Drop, Ragged
 from mer_data.word_pieces import WordPieces
 
+_NUM_EXAMPLES = 3
 _CHUNK_BYTES = 1 << 16
 _WRITTEN_BYTES = 1 << 22
 """Blocks are written together up to about this size."""
@@ -55,6 +58,7 @@ class StoreWriter:
     ) -> None:
         """Create the empty datasets; ``check`` raises when a write has failed."""
         self._file = file
+        self._word_pieces = word_pieces
         self._check = check
         self._modalities = tuple(widths)
         self._pending: list[StoreBlock] = []
@@ -83,7 +87,7 @@ class StoreWriter:
         """Add the utterances of ``block``.
 
         Raises:
-            SourceError: an id is there already.
+            SourceError: an id is there already, or an utterance does not keep to the rules of a store.
             StoreError: the file system took no more.
         """
         for name in block.frame["id"]:
@@ -103,6 +107,7 @@ class StoreWriter:
             return
         block = _joined(self._pending, self._modalities)
         self._pending, self._pending_bytes = [], 0
+        self._check_utterances(block)
         for name in UTTERANCE_COLUMNS:
             if name in STRING_COLUMNS:
                 _append_strings(self._file, f"utterances/{name}", block.frame[name].tolist())
@@ -120,12 +125,29 @@ class StoreWriter:
             _append_offsets(self._file[f"{modality}/offsets"], block.streams[modality])
         self._check()
 
+    def _check_utterances(self, block: StoreBlock) -> None:
+        """Raise where ``verify`` would find an error in what is written."""
+        frame, names = block.frame, block.frame["id"].tolist()
+        texts = [frame[column].tolist() for column in STRING_COLUMNS]
+        words = [block.words[row]["token"].tolist() for row in range(len(names))]
+        for name, spoken, *columns in zip(names, words, *texts, strict=True):
+            if not _is_utf8("".join([*columns, *spoken])):
+                raise SourceError(
+                    f"id, text or words of utterance {name!r} cannot be written as UTF-8",
+                    do="Mend the source",
+                )
+        for broken in _broken(block, self._word_pieces):
+            rows = dict.fromkeys(broken.rows.tolist())
+            raise SourceError(
+                f"{len(rows)} utterance{'s' * (len(rows) != 1)} that no store takes: {broken.message}",
+                found=", ".join(repr(names[row]) for row in list(rows)[:_NUM_EXAMPLES]),
+                do="Mend the source",
+            )
+
     def finish(self, attributes: dict[str, Any], utterances: pd.DataFrame, dropped: Sequence[Drop]) -> str:
         """Write the attributes and the two digests; return the utterance digest."""
         self._write()
-        version = (
-            1 if self._modalities == MODALITIES else VERSION
-        )  # a whole store is one of the first version
+        version = 1 if self._modalities == MODALITIES else VERSION  # a whole store is of the first version
         self._file.attrs.update({"format": FORMAT, "version": version})
         for name, value in attributes.items():
             self._file.attrs[name] = json.dumps(value, sort_keys=True) if name in JSON_ATTRIBUTES else value
@@ -159,6 +181,36 @@ def _joined(blocks: Sequence[StoreBlock], modalities: Sequence[str]) -> StoreBlo
         token_words=Ragged.joined([block.token_words for block in blocks]),
         streams={name: Ragged.joined([block.streams[name] for block in blocks]) for name in modalities},
     )
+
+
+def _broken(block: StoreBlock, pieces: WordPieces) -> Iterator[Broken]:
+    """The rules that a block does not keep to."""
+    frame, words, tokens = block.frame, block.words, block.token_ids
+    ids, videos = frame["id"].tolist(), frame["video_id"].tolist()
+    yield from rules.broken_ids(ids)
+    yield from rules.broken_agreement(ids, videos, frame["segment"].tolist())
+    yield from rules.broken_labels(frame["label"].to_numpy(np.float64))
+    yield from rules.broken_folds(frame["fold"].tolist())
+    yield from rules.broken_segments(frame[["start_s", "end_s"]].to_numpy(np.float64))
+    times = np.stack([words.values["start_s"], words.values["end_s"]], axis=1)
+    yield from rules.broken_words(times, words.owners)
+    special = (pieces.special_id("[CLS]"), pieces.special_id("[SEP]"))
+    yield from rules.broken_pieces(tokens.values, tokens.offsets, len(pieces.vocabulary), *special)
+    yield from rules.broken_piece_words(block.token_words.values, tokens.owners, words.lengths)
+    for modality, stream in block.streams.items():
+        finite = np.isfinite(stream.values).all(axis=1)
+        if not finite.all():
+            rows = stream.owners[~finite]
+            yield Broken("finite", f"{modality} frames with -inf, inf or NaN", rows)
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether a text has no lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 _COLUMN_TYPES = {"segment": "i8", "start_s": "f8", "end_s": "f8", "label": "f4"}

@@ -56,6 +56,11 @@ class Ragged:
         """Length of every row (N,)."""
         return np.diff(self.offsets)
 
+    @property
+    def owners(self) -> NDArray[np.int64]:
+        """Row of every value (sum of lengths,)."""
+        return np.repeat(np.arange(len(self)), self.lengths)
+
 
 @dataclass(frozen=True)
 class Drop:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mer_data import utterance_rules as rules
 from mer_data.alignment import TOLERANCE_S
-from mer_data.tasks import LABEL_RANGE
-from mer_data.utterances import FOLDS, MODALITIES, NO_FOLD, utterance_id
+from mer_data.utterance_rules import Broken
+from mer_data.utterances import MODALITIES
 from mer_data.verify.findings import Findings
 from mer_data.verify.reading import StoreContent
 from mer_data.word_pieces import WordPieces
-
-_ID = re.compile(r"(?P<video>.+)\$_\$(?P<segment>[1-9][0-9]*)")
 
 
 def check_utterances(content: StoreContent, findings: Findings) -> None:
@@ -23,47 +22,26 @@ def check_utterances(content: StoreContent, findings: Findings) -> None:
     if content.num_utterances == 0:
         findings.error("empty", "no utterances")
     if content.has("utterances/id"):
-        _check_ids(content, findings)
+        ids = content.strings("utterances/id")
+        twice = [name for name, count in Counter(ids).items() if count > 1]
+        if twice:
+            findings.error("unique-ids", "ids that stand more than once", twice)
+        _add(rules.broken_ids(ids), content, findings)
+        if content.has("utterances/video_id", "utterances/segment"):
+            segments = content.arrays["utterances/segment"].tolist()
+            videos = content.strings("utterances/video_id")
+            _add(rules.broken_agreement(ids, videos, segments), content, findings)
     if content.has("utterances/label"):
-        labels = content.arrays["utterances/label"]
-        with np.errstate(invalid="ignore"):
-            wrong = np.flatnonzero(~((labels >= LABEL_RANGE[0]) & (labels <= LABEL_RANGE[1])))
-        if len(wrong):
-            found = ", ".join(f"{labels[row]:g}" for row in wrong[:3])
-            findings.error("label-range", f"labels outside [-3, 3]: {found}", content.names(wrong))
+        _add(rules.broken_labels(content.arrays["utterances/label"]), content, findings)
     if content.has("utterances/fold"):
-        folds = content.strings("utterances/fold")
-        wrong = np.flatnonzero([fold not in (*FOLDS, NO_FOLD) for fold in folds])
-        if len(wrong):
-            findings.error(
-                "fold",
-                f"unknown fold {folds[wrong[0]]!r}, expected {', '.join([*FOLDS, NO_FOLD])}",
-                content.names(wrong),
-            )
+        _add(rules.broken_folds(content.strings("utterances/fold")), content, findings)
     if content.has("utterances/start_s", "utterances/end_s"):
-        wrong = np.flatnonzero(~_are_intervals(_segments(content)))
-        if len(wrong):
-            findings.error("interval", "segments that do not run forward", content.names(wrong))
+        _add(rules.broken_segments(_segments(content)), content, findings)
 
 
-def _check_ids(content: StoreContent, findings: Findings) -> None:
-    """Ids are unique, and say the video and the segment."""
-    ids = content.strings("utterances/id")
-    twice = [name for name, count in Counter(ids).items() if count > 1]
-    if twice:
-        findings.error("unique-ids", "ids that stand more than once", twice)
-    wrong = [name for name in ids if not _ID.fullmatch(name)]
-    if wrong:
-        findings.error("id-form", "ids not of the form video$_$segment with a segment from 1", wrong)
-    if content.has("utterances/video_id", "utterances/segment"):
-        videos, segments = (
-            content.strings("utterances/video_id"),
-            content.arrays["utterances/segment"].tolist(),
-        )
-        said = [utterance_id(*pair) for pair in zip(videos, segments, strict=True)]
-        wrong = [name for name, other in zip(ids, said, strict=True) if _ID.fullmatch(name) and name != other]
-        if wrong:
-            findings.error("id-agrees", "ids that do not agree with video_id and segment", wrong)
+def _add(broken: Iterable[Broken], content: StoreContent, findings: Findings) -> None:
+    for rule in broken:
+        findings.error(rule.check, rule.message, content.names(rule.rows))
 
 
 def check_words(content: StoreContent, findings: Findings) -> None:
@@ -84,18 +62,11 @@ def check_words(content: StoreContent, findings: Findings) -> None:
 
 def _check_word_times(content: StoreContent, findings: Findings) -> None:
     times, owners = content.arrays["words/times"], content.owners("words")
-    forward = _are_intervals(times)
-    if not forward.all():
-        findings.error("word-interval", "words that do not run forward", content.names(owners[~forward]))
-    timed = forward & ~np.isnan(times[:, 0])
-    before = timed[:-1] & timed[1:] & (owners[:-1] == owners[1:]) & (times[1:, 0] < times[:-1, 0])
-    if before.any():
-        findings.error(
-            "word-order", "words that begin before the word before", content.names(owners[1:][before])
-        )
+    _add(rules.broken_words(times, owners), content, findings)
     if content.has("utterances/start_s", "utterances/end_s"):
         segments = _segments(content)[owners]
         gaps = np.maximum(times[:, 0] - segments[:, 1], segments[:, 0] - times[:, 1])
+        timed = rules.run_forward(times)
         outside = timed & (np.nan_to_num(gaps, nan=0.0) > TOLERANCE_S)
         if outside.any():
             findings.warning(
@@ -107,33 +78,13 @@ def check_tokens(content: StoreContent, pieces: WordPieces | None, findings: Fin
     """Word pieces are of the vocabulary, stand between [CLS] and [SEP], and point at words that are there."""
     if not content.has("tokens/offsets"):
         return
-    owners, offsets = content.owners("tokens"), content.arrays["tokens/offsets"]
     if pieces is not None and content.has("tokens/ids"):
-        ids = content.arrays["tokens/ids"]
-        size = len(pieces.vocabulary)
-        wrong = (ids < 0) | (ids >= size)
-        if wrong.any():
-            findings.error(
-                "token-vocabulary",
-                f"word pieces outside the vocabulary of {size}: {ids[wrong][0]}",
-                content.names(owners[wrong]),
-            )
-        rows = np.flatnonzero(content.lengths("tokens") > 0)
-        framed = np.zeros(content.num_utterances, dtype=bool)
-        framed[rows] = (ids[offsets[rows]] == pieces.special_id("[CLS]")) & (
-            ids[offsets[rows + 1] - 1] == pieces.special_id("[SEP]")
-        )
-        if not framed.all():
-            findings.error(
-                "token-frame", "rows not from [CLS] to [SEP]", content.names(np.flatnonzero(~framed))
-            )
+        ids, offsets = content.arrays["tokens/ids"], content.arrays["tokens/offsets"]
+        special = (pieces.special_id("[CLS]"), pieces.special_id("[SEP]"))
+        _add(rules.broken_pieces(ids, offsets, len(pieces.vocabulary), *special), content, findings)
     if content.has("tokens/words", "words/offsets"):
-        words = content.arrays["tokens/words"]
-        wrong = (words < -1) | (words >= content.lengths("words")[owners])
-        if wrong.any():
-            findings.error(
-                "token-words", "word pieces of words that are not there", content.names(owners[wrong])
-            )
+        words, owners = content.arrays["tokens/words"], content.owners("tokens")
+        _add(rules.broken_piece_words(words, owners, content.lengths("words")), content, findings)
 
 
 def check_frames(content: StoreContent, findings: Findings) -> None:
@@ -165,10 +116,3 @@ def _note_empty(group: str, content: StoreContent, findings: Findings) -> None:
 
 def _segments(content: StoreContent) -> NDArray[np.float64]:
     return np.stack([content.arrays["utterances/start_s"], content.arrays["utterances/end_s"]], axis=1)
-
-
-def _are_intervals(times: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Which rows (N, 2) are finite and run forward, or have no times at all (NaN twice)."""
-    with np.errstate(invalid="ignore"):
-        forward = np.isfinite(times).all(axis=1) & (times[:, 1] >= times[:, 0])
-    return forward | np.isnan(times).all(axis=1)
