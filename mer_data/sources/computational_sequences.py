@@ -156,7 +156,7 @@ class ComputationalSequences:
         counts: Counter[str] = Counter()
         if self._transcripts is not None:
             counts["utterances_without_transcript"] = int((frame["text"] == "").sum())
-        words = self._words_of(videos[0], frame, counts)
+        words = self._words_of(videos[0], frame, counts, dropped)
         if self._transcripts is None and words is not None:
             frame["text"] = [" ".join(row["token"]) for row in (words[i] for i in range(len(frame)))]
         streams, times = {}, {}
@@ -212,13 +212,15 @@ class ComputationalSequences:
             )
         return features, times
 
-    def _words_of(self, video_id: str, frame: pd.DataFrame, counts: Counter[str]) -> Ragged | None:
+    def _words_of(
+        self, video_id: str, frame: pd.DataFrame, counts: Counter[str], dropped: list[Drop]
+    ) -> Ragged | None:
         """The words of every utterance; None where the folder has no word times."""
         if self._words is None:
             return None
         segments = frame[["start_s", "end_s"]].to_numpy(np.float64)
         texts = frame["text"].tolist() if self._transcripts is not None else None
-        return self._words.by_segment(video_id, segments, texts, counts)
+        return self._words.by_segment(video_id, segments, texts, counts, dropped)
 
     def why_no_frames(self, modality: str) -> str:
         """Why no utterance has a frame of a modality: other videos, or times of another unit."""

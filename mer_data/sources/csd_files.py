@@ -16,9 +16,13 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from mer_data.errors import SourceError
+from mer_data.errors import DAMAGE, SourceError
 from mer_data.hdf5_files import FileIdentity, FileKind, identity_if_trusted, open_hdf5, writing_hdf5
+from mer_data.utterance_rules import is_video_id, run_forward
+from mer_data.utterances import Drop
 
+MAX_WORD_BYTES = 1000
+_ANOTHER = "Fetch the file again, or mend it"
 SEQUENCE_FILE = FileKind("the computational sequence", SourceError, "Fetch the file again")
 
 
@@ -40,8 +44,8 @@ class ComputationalSequence:
         try:
             roots = list(self._file)
             data = self._file.get(f"{roots[0]}/data") if len(roots) == 1 else None
-            videos = sorted(data) if isinstance(data, h5py.Group) else None
-        except (OSError, RuntimeError) as error:
+            videos = list(data) if isinstance(data, h5py.Group) else None
+        except DAMAGE as error:
             raise SourceError(
                 f"cannot read the layout ({error})", where=path, do=SEQUENCE_FILE.again
             ) from error
@@ -53,9 +57,19 @@ class ComputationalSequence:
                 found=f"top groups {roots}",
                 expected="one root with 'data' and 'metadata'",
             )
+        for name in (*roots, *videos):
+            if not isinstance(name, str) or not is_video_id(name):  # h5py gives bytes where it is not UTF-8
+                self.close()
+                raise SourceError(
+                    "a root or video whose name cannot be used",
+                    where=path,
+                    found=repr(name),
+                    expected="UTF-8 without control characters",
+                    do="Rename it, or fetch the file again",
+                )
         self.root: str = roots[0]
         self._data: h5py.Group = data
-        self.videos: list[str] = videos
+        self.videos: list[str] = sorted(videos)
 
     def __reduce__(self) -> tuple[type[ComputationalSequence], tuple[Path, FileIdentity | None]]:
         """Another process opens the file for itself, and need not examine it again."""
@@ -80,29 +94,88 @@ class ComputationalSequence:
         """Features (T, d) as stored and intervals (T, 2) in seconds of one video.
 
         Raises:
-            SourceError: the bytes cannot be read, or shapes do not fit together.
+            SourceError: the bytes cannot be read, shapes do not fit together, or intervals are no numbers.
         """
         where = f"{self.path}, video {video_id}"
         try:
             group = self._data[video_id]
+            shapes = {name: group[name].shape for name in ("features", "intervals")}
+            self._check_shapes(shapes["features"], shapes["intervals"], where)
+            kind = group["intervals"].dtype
+            if kind.kind not in "iuf":
+                raise SourceError(
+                    "intervals are not numbers", where=where, found=kind, expected="seconds", do=_ANOTHER
+                )
             features, intervals = group["features"][()], group["intervals"][()]
-        except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        except DAMAGE as error:
             raise SourceError(
-                "cannot read features and intervals (truncated file?)", where=where, do="Fetch the file again"
+                f"cannot read features and intervals ({error})", where=where, do=SEQUENCE_FILE.again
             ) from error
+        return features, intervals.astype(np.float64)
+
+    @staticmethod
+    def _check_shapes(
+        features: tuple[int, ...] | None, intervals: tuple[int, ...] | None, where: str
+    ) -> None:
+        """Raise unless features are (T, d) with columns, and intervals (T, 2)."""
         if (
-            intervals.ndim != 2
-            or intervals.shape[1] != 2
-            or features.ndim != 2
-            or len(features) != len(intervals)
+            features is None
+            or intervals is None
+            or len(features) != 2
+            or len(intervals) != 2
+            or intervals[1] != 2
+            or features[0] != intervals[0]
+            or (features[1] == 0 and features[0] > 0)
         ):
             raise SourceError(
                 "shapes do not fit",
                 where=where,
-                found=f"features {features.shape}, intervals {intervals.shape}",
-                expected="(T, d) and (T, 2)",
+                found=f"features {features or 'without data'}, intervals {intervals or 'without data'}",
+                expected="(T, d) with at least one column, and (T, 2)",
+                do=_ANOTHER,
             )
-        return features, intervals.astype(np.float64)
+
+    def read_words(self, video_id: str) -> tuple[list[str], NDArray[np.float64], list[Drop]]:
+        """Words (T) and intervals (T, 2) in seconds of one video, and what could not be kept.
+
+        A word whose interval is not finite or ends before it starts is left out. Bytes that are not UTF-8
+        become U+FFFD. Both are listed.
+
+        Raises:
+            SourceError: as ``read``; features are no texts of one column, or a word is longer than
+                ``MAX_WORD_BYTES``, as no word is: the text of a whole video would take minutes.
+        """
+        features, intervals = self.read(video_id)
+        where = f"{self.path}, video {video_id}"
+        if features.shape[1:] != (1,) or features.dtype.kind not in "SOU":
+            raise SourceError(
+                "words are not texts in one column",
+                where=where,
+                found=f"{features.shape[1]} columns of {features.dtype}",
+                do=_ANOTHER,
+            )
+        tokens, lost = [], []
+        forward = run_forward(intervals)
+        for number, value in enumerate(features[:, 0].tolist()):
+            name = f"{video_id} word {number + 1}"
+            raw = value if isinstance(value, bytes) else str(value).encode(errors="surrogateescape")
+            if len(raw) > MAX_WORD_BYTES:
+                raise SourceError(
+                    f"word {number + 1} is too long",
+                    where=where,
+                    found=f"{len(raw):,} bytes that begin with {raw[:20]!r}",
+                    expected=f"at most {MAX_WORD_BYTES:,}",
+                    do=_ANOTHER,
+                )
+            token = raw.decode("utf-8", errors="replace")
+            if not forward[number]:
+                start, end = intervals[number]
+                lost.append(Drop(name, f"interval [{start:g}, {end:g}] of {token!r} does not run forward"))
+                continue
+            if token.encode() != raw:
+                lost.append(Drop(name, f"bytes of {raw!r} that are not UTF-8 became U+FFFD"))
+            tokens.append(token)
+        return tokens, intervals[forward], lost
 
     @cached_property
     def width(self) -> int:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mer_data.alignment import TOLERANCE_S, own_words
 from mer_data.errors import SourceError
 from mer_data.sources.csd_files import ComputationalSequence
-from mer_data.utterances import WORD_DTYPE, Ragged, utterance_id
+from mer_data.utterances import WORD_DTYPE, Drop, Ragged, utterance_id
 from mer_data.word_shift import VideoWords, find_shift
 
 MAX_PROBED_VIDEOS = 200
@@ -32,32 +32,35 @@ class TimedWords:
     silence_tokens: tuple[str, ...]
     shift: int = 0
 
-    def read(self, video_id: str, counts: Counter[str]) -> NDArray[np.void]:
+    def read(self, video_id: str, counts: Counter[str], dropped: list[Drop]) -> NDArray[np.void]:
         """Words (dtype ``WORD_DTYPE``) of one video in the order of the file, silence taken out and counted.
 
         Tokens that a shift moves beyond the first or last interval have no time and are counted, too.
         """
-        tokens, times = self._tokens(video_id, counts)
+        tokens, times = self._tokens(video_id, counts, dropped)
         words = np.array([(t, *time) for t, time in zip(tokens, times, strict=True)], dtype=WORD_DTYPE)
         spoken = ~np.isin(words["token"], self.silence_tokens)
         counts["silence_markers_removed"] += int((~spoken).sum())
         return words[spoken]
 
-    def _tokens(self, video_id: str, counts: Counter[str]) -> tuple[list[str], NDArray[np.float64]]:
+    def _tokens(
+        self, video_id: str, counts: Counter[str], dropped: list[Drop]
+    ) -> tuple[list[str], NDArray[np.float64]]:
         """Tokens (W) and their intervals (W, 2), shifted."""
         if video_id not in self.sequence:
             return [], np.zeros((0, 2))
-        features, times = self.sequence.read(video_id)
+        tokens, times, lost = self.sequence.read_words(video_id)
+        dropped.extend(lost)
         place = np.arange(len(times)) + self.shift
         inside = (place >= 0) & (place < len(times))
         counts["words_shifted_beyond_the_video"] += int((~inside).sum())
-        return [_decode(value) for value in features[inside, 0]], times[place[inside]]
+        return [tokens[index] for index in np.flatnonzero(inside)], times[place[inside]]
 
     def with_segments(
         self, video_id: str, segments: NDArray[np.float64], transcripts: list[str]
     ) -> VideoWords:
         """All tokens of a video beside its segments (S, 2) and their transcripts (S)."""
-        tokens, times = self._tokens(video_id, Counter())
+        tokens, times = self._tokens(video_id, Counter(), [])
         names = [utterance_id(video_id, number) for number in range(1, len(segments) + 1)]
         spoken = ~np.isin(np.array(tokens, dtype=object), self.silence_tokens)
         return VideoWords(names, transcripts, segments, tokens, times, spoken)
@@ -68,6 +71,7 @@ class TimedWords:
         segments: NDArray[np.float64],
         transcripts: Sequence[str] | None,
         counts: Counter[str],
+        dropped: list[Drop],
     ) -> Ragged:
         """The words of every segment (S), each word in exactly one, in order of time.
 
@@ -76,8 +80,9 @@ class TimedWords:
             segments: (S, 2) seconds.
             transcripts: texts of the segments (S), where there are any.
             counts: of what was taken out; words outside of all segments are added.
+            dropped: words without a time and words of invalid bytes are added.
         """
-        words = self.read(video_id, counts)
+        words = self.read(video_id, counts, dropped)
         times = np.stack([words["start_s"], words["end_s"]], axis=1).reshape(-1, 2)
         texts = None if transcripts is None else [text.lower().split() for text in transcripts]
         owners = own_words([word.lower() for word in words["token"]], times, segments, texts)
@@ -125,7 +130,3 @@ def check_word_times(words: TimedWords, videos: Sequence[str], segments_of: Segm
             where=words.sequence.path,
             do=f"Pass --shift-words {words.shift + found.shift}, or use a repaired file",
         )
-
-
-def _decode(value: bytes | str | np.bytes_) -> str:
-    return value.decode("utf-8", errors="replace") if isinstance(value, bytes) else str(value)

@@ -290,7 +290,7 @@ def test_the_files_of_a_corpus_with_folds_of_its_own(tmp_path):
     ("content", "message"),
     [
         (b"", "not a source file in .*x: expected a .csd file, a pickle"),
-        (b"\x89HDF\r\n\x1a\nbroken", "not a readable computational sequence"),
+        (b"\x89HDF\r\n\x1a\nbroken", "the computational sequence is truncated"),
         (b"\x80\x04broken", "unsafe or damaged pickle|damaged pickle"),
         (b'{"a": 1}', "folds need the keys train, valid and test"),
         (b"<!doctype html>", "a web page, not a source file"),

@@ -6,7 +6,11 @@ import pytest
 from builders import files_below, write_csd
 
 from mer_data.errors import SourceError
-from mer_data.sources.csd_files import ComputationalSequence, write_computational_sequence
+from mer_data.sources.csd_files import (
+    MAX_WORD_BYTES,
+    ComputationalSequence,
+    write_computational_sequence,
+)
 
 TIMES = [(0, 1), (1, 2)]
 
@@ -145,3 +149,115 @@ def test_no_videos_have_no_width(tmp_path):
     with h5py.File(tmp_path / "y.csd", "w") as file:
         file.create_group("r/data")
     assert ComputationalSequence(tmp_path / "y.csd").width == 0
+
+
+# --- what can be in a file all the same ---
+
+
+def csd(path, features, intervals, video="v7", root="r"):
+    with h5py.File(path, "w") as file:
+        group = file.create_group(f"{root}/data").create_group(video)
+        group["features"], group["intervals"] = features, intervals
+    return path
+
+
+def test_a_huge_declared_size_takes_no_memory(tmp_path):
+    path = tmp_path / "x.csd"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("r/data/v/features", (10**12, 74), "f4", chunks=(1000, 74))
+        file.create_dataset("r/data/v/intervals", (10**12, 2), "f4", chunks=(1000, 2))
+    with pytest.raises(SourceError, match=r"not safe to read in .*: found /r/data/v/\w+ of shape \(10{12}"):
+        ComputationalSequence(path)
+
+
+def test_rows_that_were_never_written_are_not_zeros(tmp_path):
+    path = tmp_path / "x.csd"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("r/data/v/features", (1000, 74), "f4")
+        file["r/data/v/intervals"] = np.zeros((1000, 2))
+    with pytest.raises(SourceError, match=r"/r/data/v/features lacks a part of its data\. Fetch the file"):
+        ComputationalSequence(path)
+
+
+@pytest.mark.parametrize(
+    ("features", "intervals", "message"),
+    [
+        (h5py.Empty("f4"), [[0.0, 1.0]], r"shapes do not fit .* features without data, intervals \(1, 2\)"),
+        ([[1.0]], h5py.Empty("f4"), r"shapes do not fit .* intervals without data"),
+        ([[1.0]], [[b"0", b"1"]], r"intervals are not numbers in .*video v7: found .*, expected seconds"),
+        (np.zeros((1, 0)), [[0.0, 1.0]], r"shapes do not fit .* features \(1, 0\).* at least one column"),
+        (1.0, [[0.0, 1.0]], "shapes do not fit"),
+    ],
+)
+def test_what_is_no_row_of_numbers_is_one_line(tmp_path, features, intervals, message):
+    with pytest.raises(SourceError, match=message) as caught:
+        ComputationalSequence(csd(tmp_path / "x.csd", features, intervals)).read("v7")
+    assert "\n" not in str(caught.value)
+
+
+def test_intervals_of_variable_texts_are_one_line(tmp_path):
+    texts = np.array([["0", "1"]], dtype=h5py.string_dtype())
+    with pytest.raises(SourceError, match=r"intervals are not numbers"):
+        ComputationalSequence(csd(tmp_path / "x.csd", [[1.0]], texts)).read("v7")
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9", b"a\nb", b"a\x1b[2J", b"\t"])
+def test_a_video_with_an_impossible_name_is_told(tmp_path, name):
+    with pytest.raises(
+        SourceError, match=r"a root or video whose name cannot be used in .*x\.csd: found b?'"
+    ) as e:
+        ComputationalSequence(csd(tmp_path / "x.csd", [[1.0]], [[0.0, 1.0]], video=name))
+    assert str(e.value).isprintable()
+
+
+def words_of(path, *words, intervals=None, dtype="S40"):
+    encoded = [word if isinstance(word, bytes) else word.encode() for word in words]
+    values = np.array(encoded, dtype=dtype).reshape(-1, 1)
+    if intervals is None:
+        intervals = [(i, i + 1) for i in range(len(words))]
+    return ComputationalSequence(csd(path, values, np.array(intervals, float))).read_words("v7")
+
+
+@pytest.mark.parametrize("dtype", ["S40", h5py.string_dtype()])
+def test_words_are_read_from_both_kinds_of_texts(tmp_path, dtype):
+    tokens, intervals, lost = words_of(tmp_path / "x.csd", "so", "café", "文", "", dtype=dtype)
+    assert tokens == ["so", "café", "文", ""]
+    assert intervals.tolist() == [[0, 1], [1, 2], [2, 3], [3, 4]]
+    assert lost == []
+
+
+def test_bytes_that_are_not_utf8_are_replaced_and_listed(tmp_path):
+    tokens, _, lost = words_of(tmp_path / "x.csd", b"so", b"caf\xe9", b"\xef\xbf\xbd")
+    assert tokens == ["so", "caf\ufffd", "\ufffd"]  # the last one was so in the file
+    assert [(drop.id, drop.reason) for drop in lost] == [
+        ("v7 word 2", "bytes of b'caf\\xe9' that are not UTF-8 became U+FFFD")
+    ]
+
+
+def test_words_that_do_not_run_forward_are_left_out_and_listed(tmp_path):
+    intervals = [(0, 1), (2, 1), (1, np.inf), (np.nan, 3), (3, 3)]
+    tokens, kept, lost = words_of(tmp_path / "x.csd", *"abcde", intervals=intervals)
+    assert tokens == ["a", "e"]
+    assert kept.tolist() == [[0, 1], [3, 3]]
+    assert [drop.id for drop in lost] == ["v7 word 2", "v7 word 3", "v7 word 4"]
+    assert lost[0].reason == "interval [2, 1] of 'b' does not run forward"
+
+
+@pytest.mark.parametrize(
+    ("features", "found"),
+    [
+        (np.ones((2, 1), np.float32), "1 columns of float32"),
+        (np.ones((2, 1), np.int64), "1 columns of int64"),
+        (np.full((2, 2), b"a"), r"2 columns of \|S1"),
+    ],
+)
+def test_words_that_are_no_texts_are_told(tmp_path, features, found):
+    path = csd(tmp_path / "x.csd", features, [[0.0, 1.0], [1.0, 2.0]])
+    with pytest.raises(SourceError, match=rf"words are not texts in one column in .*video v7: found {found}"):
+        ComputationalSequence(path).read_words("v7")
+
+
+def test_a_word_as_long_as_a_book_is_told(tmp_path):
+    assert words_of(tmp_path / "x.csd", "x" * MAX_WORD_BYTES, dtype="S1000")[0] == ["x" * MAX_WORD_BYTES]
+    with pytest.raises(SourceError, match=r"word 2 is too long in .*video v7: found 100,000 bytes"):
+        words_of(tmp_path / "y.csd", "a", "b" * 100_000, dtype="S100000")

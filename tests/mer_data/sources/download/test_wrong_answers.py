@@ -66,12 +66,12 @@ def test_a_web_page_on_the_first_mirror(server, content, tone, fetch):
 
 def test_an_error_in_json_with_status_200(server, tone, fetch):
     tone(server.add("/tone.csd", b'{"error": "quota"}'))
-    refused(fetch, "not a readable computational sequence (truncated or not HDF5)")
+    refused(fetch, "the computational sequence is not an HDF5 file")
 
 
 def test_a_length_shorter_than_the_file(server, content, tone, fetch):
     tone(server.add("/tone.csd", content, *[claiming(len(content) // 2)] * 50))
-    refused(fetch, "truncated or not HDF5")
+    refused(fetch, "the computational sequence is truncated")
     assert parts() == []
 
 
