@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from mer_data.errors import SplitError
 from mer_data.splits.settings import GroupBy, RepartitionSettings
 from mer_data.splits.standard import in_standard_folds
-from mer_data.splits.words import Tokens, WordTable, words_of
+from mer_data.splits.words import NumberedWords, WordTable
 from mer_data.tasks import Task
 from mer_data.utterances import FOLDS, NO_FOLD, Drop
 
@@ -27,6 +26,7 @@ class Pool:
     Attributes:
         frame: one row each, index 0..N-1.
         dropped: what is left out, with reasons.
+        words: of every text.
         table: frequent words and classes.
         sizes: utterances per fold.
         num_shifted: utterances on the shifted side.
@@ -34,6 +34,7 @@ class Pool:
 
     frame: pd.DataFrame
     dropped: tuple[Drop, ...]
+    words: NumberedWords
     table: WordTable
     sizes: dict[str, int]
     num_shifted: int
@@ -66,11 +67,11 @@ def make_pool(utterances: pd.DataFrame, task: Task, settings: RepartitionSetting
         frame, surplus = _cut_to(frame, sum(settings.sizes), settings)
         dropped = (*dropped, *surplus)
     classes = task.class_of(frame["label"].to_numpy())
-    tokens = [words_of(text) for text in frame["text"]]
-    table = WordTable.build(tokens, classes, task.num_classes, settings.min_count)
-    _check(tokens, table, sizes, task, settings)
+    words = NumberedWords.from_texts(frame["text"])
+    table = WordTable.build(words, classes, task.num_classes, settings.min_count)
+    _check(words, table, sizes, task, settings)
     shifted = sizes["test"] + (sizes["valid"] if settings.keep_valid == "ood" else 0)
-    pool = Pool(frame, dropped, table, sizes, shifted)
+    pool = Pool(frame, dropped, words, table, sizes, shifted)
     if settings.group_by == "video" and pool.units("video").max() < len(FOLDS) - 1:
         raise SplitError(
             "too few videos to keep each in one fold",
@@ -99,7 +100,7 @@ def _cut_to(
 
 
 def _check(
-    tokens: Tokens, table: WordTable, sizes: dict[str, int], task: Task, settings: RepartitionSettings
+    words: NumberedWords, table: WordTable, sizes: dict[str, int], task: Task, settings: RepartitionSettings
 ) -> None:
     """Refuse a pool in which nothing can be searched."""
     small = min(sizes.values())
@@ -114,13 +115,13 @@ def _check(
     if absent:
         raise SplitError(
             f'a class of the task "{task.name}" has no utterance',
-            found=f"none of class {', '.join(absent)} among {len(tokens)}",
+            found=f"none of class {', '.join(absent)} among {len(words)}",
             do="Choose another task, or build the store from more of the corpus"
             if settings.sizes is None
             else "Choose another task, or give larger --sizes: utterances are drawn at random to fill them",
         )
     if not table.words:
-        most = max(Counter(word for row in tokens for word in set(row)).values(), default=0)
+        most = int(np.bincount(words.distinct.values).max(initial=0))
         raise SplitError(
             "no word is frequent enough to measure a shift",
             found=f"at most {most} utterances with the same word" if most else "no word in any text",

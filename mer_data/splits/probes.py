@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mer_data.splits.words import Tokens
+from mer_data.splits.words import NumberedWords
 from mer_data.tasks import Task
 
 NUM_FOLDS = 5
@@ -24,40 +24,36 @@ NUM_DECIMALS = 4
 Probe = Callable[[NDArray[np.int64], NDArray[np.int64]], float]
 
 
-def bag_of_words_probe(tokens: Tokens, classes: NDArray[np.int64], task: Task) -> Probe:
+def bag_of_words_probe(words: NumberedWords, classes: NDArray[np.int64], task: Task) -> Probe:
     """Logistic regression on which words occur in a text (words of at least two training texts).
 
     Args:
-        tokens: words of every utterance of the pool (N).
+        words: of every utterance of the pool (N).
         classes: their classes (N,).
         task: gives the metric.
 
     Returns:
         A function of training and test rows: the accuracy on test, NaN where nothing can be learned.
     """
-    texts = np.empty(len(tokens), dtype=object)
-    texts[:] = tokens
+    from scipy.sparse import csr_array
 
-    def fitted(train: NDArray[np.int64]) -> Any:
-        from sklearn.feature_extraction.text import CountVectorizer
-        from sklearn.pipeline import make_pipeline
+    distinct = words.distinct
+    ones = np.ones(len(distinct.values))
+    shape = len(words), len(words.vocabulary)
+    occurs = csr_array((ones, distinct.values, distinct.offsets), shape=shape)
 
-        words = CountVectorizer(analyzer=_as_they_are, binary=True, min_df=min(MIN_UTTERANCES, len(train)))
-        return make_pipeline(words, _regression())
+    def features(train: NDArray[np.int64]) -> Any:
+        num_texts = np.bincount(occurs[train].indices, minlength=shape[1])
+        return occurs[:, np.flatnonzero(num_texts >= min(MIN_UTTERANCES, max(len(train), 1)))]
 
-    return _probe(texts, classes, task, fitted)
+    return _probe(features, classes, task)
 
 
 def embedding_probe(embeddings: NDArray[np.floating], classes: NDArray[np.int64], task: Task) -> Probe:
     """Logistic regression on sentence embeddings (N, d), each brought to length 1."""
-
-    def fitted(train: NDArray[np.int64]) -> Any:
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import Normalizer
-
-        return make_pipeline(Normalizer(), _regression())
-
-    return _probe(np.asarray(embeddings, dtype=np.float64), classes, task, fitted)
+    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    directions = np.asarray(embeddings / np.where(lengths > 0, lengths, 1.0), dtype=np.float64)
+    return _probe(lambda train: directions, classes, task)
 
 
 def cross_validated(
@@ -71,26 +67,26 @@ def cross_validated(
     return float(np.mean(values))
 
 
-def _probe(
-    features: NDArray[Any],
-    classes: NDArray[np.int64],
-    task: Task,
-    model_for: Callable[[NDArray[np.int64]], Any],
-) -> Probe:
-    """Fit on training rows, score on test rows; neutral utterances have no sign and are left out of Acc2."""
+def _probe(features: Callable[[NDArray[np.int64]], Any], classes: NDArray[np.int64], task: Task) -> Probe:
+    """Fit on training rows, score on test rows; neutral utterances have no sign and are left out of Acc2.
+
+    Args:
+        features: gives those of all utterances (N, d) by the training rows.
+        classes: of all utterances (N,).
+        task: gives the metric.
+    """
     scored = classes != 1 if task.name == "binary" else np.ones(len(classes), dtype=bool)
 
     def accuracy(train: NDArray[np.int64], test: NDArray[np.int64]) -> float:
         train, test = train[scored[train]], test[scored[test]]
         if len(np.unique(classes[train])) < 2 or not len(test):
             return float("nan")
-        model = model_for(train)
+        known = features(train)
+        if not known.shape[1]:  # no word in two texts: nothing to learn from
+            return float("nan")
         with _one_thread():
-            try:
-                model.fit(features[train], classes[train])
-            except ValueError:  # no word in two texts: nothing to learn from
-                return float("nan")
-            return float((model.predict(features[test]) == classes[test]).mean())
+            model = _regression().fit(known[train], classes[train])
+            return float((model.predict(known[test]) == classes[test]).mean())
 
     return accuracy
 
@@ -108,7 +104,3 @@ def _regression() -> Any:
     from sklearn.linear_model import LogisticRegression
 
     return LogisticRegression(max_iter=1000)
-
-
-def _as_they_are(words: list[str]) -> list[str]:
-    return words

@@ -70,7 +70,9 @@ def repartition(
         replace(settings, severity=level)  # refuses an impossible one before the search
     pool = make_pool(utterances, task, settings)
     course = _strongest(pool, settings, progress)
-    meter = ShiftMeter(pool.frame, task, min_count=settings.min_count, smoothing=settings.smoothing)
+    meter = ShiftMeter(
+        pool.frame, task, min_count=settings.min_count, smoothing=settings.smoothing, words=pool.words
+    )
     manifests = []
     for level, swaps in zip(levels, _swaps_at(course, levels), strict=True):
         folds = _folds(pool, course.search.state(swaps)[course.unit_of], settings)

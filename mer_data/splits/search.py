@@ -55,11 +55,16 @@ class DivergenceTable:
 
         utterance = np.repeat(np.arange(len(table.present)), table.present.lengths)
         words = table.present.values
-        cells = np.concatenate([words * num_classes + table.classes[utterance], table.counts.size + words])
-        keys, amounts = np.unique(np.tile(unit_of[utterance], 2) * len(most) + cells, return_counts=True)
-        offsets = np.searchsorted(keys, np.arange(num_units + 1) * len(most))
-        self.cells = Ragged(keys % len(most), offsets.astype(np.int64))
-        self.amounts = Ragged(amounts.astype(np.int64), self.cells.offsets)
+        # One number for a unit and a cell; sorted, equal ones are neighbours and are counted.
+        keys = np.concatenate([words * num_classes + table.classes[utterance], table.counts.size + words])
+        keys += np.tile(unit_of[utterance], 2) * len(most)
+        keys.sort()
+        firsts = np.flatnonzero(np.diff(keys, prepend=-1))
+        amounts = np.diff(firsts, append=len(keys)).astype(np.int32)
+        keys = keys[firsts]
+        offsets = np.searchsorted(keys, np.arange(num_units + 1) * len(most)).astype(np.int64)
+        self.cells = Ragged((keys % len(most)).astype(np.int32), offsets)
+        self.amounts = Ragged(amounts, offsets)
 
 
 @dataclass(frozen=True)
@@ -108,26 +113,25 @@ class SwapSearch:
             limits: what the shifted side has to keep beside its number of units of each kind.
             rng: source of the proposals.
         """
-        self._table, self._limits, self._rng = divergence, limits, rng
-        self._start = start
-        self._here = np.flatnonzero(start)
-        there = np.flatnonzero(~start)
+        self._rng, self._start = rng, start
+        self._limits = limits or Limits(np.zeros((len(start), 0)), np.zeros(0))
+        self._here = np.flatnonzero(start).astype(np.int32)
+        there = np.flatnonzero(~start).astype(np.int32)
         self._there = there[np.argsort(kinds[there], kind="stable")]
         first, last = (
             np.searchsorted(kinds[self._there], kinds[self._here], side=side) for side in ("left", "right")
         )
         self._first_partner, self._num_partners = first, last - first
         self._movable = np.flatnonzero(self._num_partners > 0)
-        self._sums = np.zeros(0) if limits is None else limits.rows[start].sum(axis=0)
+        self._sums = self._limits.rows[start].sum(axis=0)
         counts = np.zeros(len(divergence.starts), dtype=np.int64)
         shifted = np.repeat(start, divergence.cells.lengths)
         np.add.at(counts, divergence.cells.values[shifted], divergence.amounts.values[shifted])
-        self._places = divergence.starts + counts
-        # Rows as arrays of their own: a search takes millions of them.
-        self._cells = [divergence.cells[unit] for unit in range(len(start))]
-        self._amounts = [divergence.amounts[unit] for unit in range(len(start))]
-        self._swaps: list[tuple[int, int]] = []
-        self._totals = [int(divergence.values[self._places].sum())]
+        places = divergence.starts + counts
+        cells, amounts = divergence.cells, divergence.amounts
+        self._cells = places, divergence.values, cells.values, amounts.values, cells.offsets
+        self._swaps = np.zeros((0, 2), dtype=np.int32)
+        self._totals = np.array([divergence.values[places].sum()], dtype=np.int64)
 
     @property
     def can_move(self) -> bool:
@@ -137,77 +141,78 @@ class SwapSearch:
     @property
     def totals(self) -> NDArray[np.int64]:
         """Divergence (in multiples of 2**-32 bits, up to a constant) at the start and after every swap."""
-        return np.array(self._totals, dtype=np.int64)
+        return self._totals
+
+    @property
+    def swaps(self) -> NDArray[np.int32]:
+        """The units that left the shifted side and entered it, one row for every accepted swap."""
+        return self._swaps
 
     def run(self, steps: int, progress: Progress | None = None) -> None:
         """Propose ``steps`` swaps, each accepted by the Metropolis rule under geometric cooling."""
-        if not self.can_move:
+        if not self.can_move or not steps:
             return
-        lowest = (np.log1p(-self._rng.random(steps)) * self._temperatures(steps)).tolist()
-        chosen = self._proposals(steps)
-        report_every = max(1, steps // 100)
-        for step, (place, partner) in enumerate(chosen):
-            if progress is not None and step % report_every == 0:
-                progress(step, steps)
-            self._try(place, partner, lowest[step])
+        acceptance = self._stream(0)
+        first = self._mean_change(self._stream(steps))
+        places, partners = (self._stream(steps + 2 * NUM_PROBES + part * steps) for part in (0, 1))
+        part = max(1, steps // 100)
+        swaps, changes = [self._swaps], [self._totals[-1:]]
+        for done in range(0, steps, part):
+            if progress is not None:
+                progress(done, steps)
+            number = min(part, steps - done)
+            temperatures = first * FINAL_TEMPERATURE ** (np.arange(done, done + number) / max(steps - 1, 1))
+            lowest = np.log1p(-acceptance.random(number)) * temperatures
+            chosen = self._propose(places.random(number), partners.random(number))
+            # A change is a whole number: comparing it with the next one above is the same, and exact.
+            accepted = self._try(*chosen, np.ceil(lowest).astype(np.int64))
+            swaps.append(accepted[0])
+            changes.append(accepted[1])
+        self._swaps = np.concatenate(swaps)
+        self._totals = np.concatenate([self._totals[:-1], np.cumsum(np.concatenate(changes))])
+        self._rng.bit_generator.advance(3 * steps + 2 * NUM_PROBES)  # type: ignore[attr-defined]
         if progress is not None:
             progress(steps, steps)
 
     def state(self, swaps: int) -> NDArray[np.bool_]:
         """Units on the shifted side (U,) after the first ``swaps`` accepted ones."""
-        shifted = self._start.copy()
-        for leaves, enters in self._swaps[:swaps]:
-            shifted[leaves], shifted[enters] = False, True
-        return shifted
+        times_moved = np.bincount(self._swaps[:swaps].ravel(), minlength=len(self._start))
+        return self._start ^ (times_moved % 2 == 1)
 
-    def _proposals(self, number: int) -> list[tuple[int, int]]:
-        """Places on the two sides, of one kind each."""
-        place, partner = self._rng.random((2, number))
+    def _stream(self, offset: int) -> np.random.Generator:
+        """The random numbers from the ``offset``-th next one on.
+
+        Acceptance and the two sides of all proposals have a stretch of the sequence each, so that they can
+        be drawn part by part: a million utterances have 40 million proposals.
+        """
+        ahead = np.random.PCG64()
+        ahead.state = self._rng.bit_generator.state  # type: ignore[assignment]
+        return np.random.Generator(ahead.advance(offset))
+
+    def _propose(
+        self, place: NDArray[np.float64], partner: NDArray[np.float64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Places on the two sides, of one kind each, from random numbers in [0, 1)."""
         here = self._movable[(place * len(self._movable)).astype(np.int64)]
         there = self._first_partner[here] + (partner * self._num_partners[here]).astype(np.int64)
-        return list(zip(here.tolist(), there.tolist(), strict=True))
+        return here, there
 
-    def _try(self, place: int, partner: int, lowest: float) -> None:
-        """Swap two units if the limits allow it and the change is high enough."""
-        leaves, enters = int(self._here[place]), int(self._there[partner])
-        sums = self._sums
-        if self._limits is not None:
-            sums = sums - self._limits.rows[leaves] + self._limits.rows[enters]
-            if not self._limits.allow(sums):
-                return
-        change, undo = self._swap(leaves, enters)
-        if change < lowest:
-            undo()
-            return
-        self._sums = sums
-        self._here[place], self._there[partner] = enters, leaves
-        self._swaps.append((leaves, enters))
-        self._totals.append(self._totals[-1] + change)
+    def _try(
+        self, here: NDArray[np.int64], there: NDArray[np.int64], lowest: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Swap where the limits allow it and the change is high enough: the accepted swaps and changes."""
+        from mer_data.splits.annealing import Cells, try_swaps
 
-    def _swap(self, leaves: int, enters: int) -> tuple[int, Callable[[], None]]:
-        """Count one unit out and another one in; the change of the divergence, and how to take it back."""
-        places, values = self._places, self._table.values
-        out, into = self._cells[leaves], self._cells[enters]
-        before_out = places[out]
-        after_out = before_out - self._amounts[leaves]
-        places[out] = after_out
-        before_into = places[into]
-        after_into = before_into + self._amounts[enters]
-        places[into] = after_into
-        change = values[after_out].sum() - values[before_out].sum()
-        change += values[after_into].sum() - values[before_into].sum()
+        swaps = np.empty((len(here), 2), dtype=np.int32)
+        changes = np.empty(len(here), dtype=np.int64)
+        limits = self._limits.rows, self._limits.most, self._sums
+        sides = self._here, self._there
+        accepted = try_swaps(Cells(*self._cells), *sides, here, there, lowest, *limits, swaps, changes)
+        return swaps[:accepted].copy(), changes[:accepted].copy()
 
-        def undo() -> None:
-            places[into] = before_into
-            places[out] = before_out
+    def _mean_change(self, rng: np.random.Generator) -> float:
+        """Mean absolute change of some random swaps, of which none is kept: the first temperature."""
+        from mer_data.splits.annealing import Cells, swap_changes
 
-        return int(change), undo
-
-    def _temperatures(self, steps: int) -> NDArray[np.float64]:
-        """Cooling (steps,) from the mean absolute change of random swaps to a small part of it."""
-        changes = []
-        for place, partner in self._proposals(NUM_PROBES):
-            change, undo = self._swap(int(self._here[place]), int(self._there[partner]))
-            changes.append(abs(change))
-            undo()
-        return float(np.mean(changes)) * FINAL_TEMPERATURE ** np.linspace(0.0, 1.0, steps)
+        here, there = self._propose(*rng.random((2, NUM_PROBES)))
+        return float(np.abs(swap_changes(Cells(*self._cells), self._here[here], self._there[there])).mean())

@@ -22,7 +22,7 @@ from mer_data.splits.divergence import (
 )
 from mer_data.splits.duplicates import MIN_WORDS, THRESHOLD, near_duplicates
 from mer_data.splits.probes import NUM_DECIMALS, bag_of_words_probe, cross_validated
-from mer_data.splits.words import WordTable, words_of
+from mer_data.splits.words import NumberedWords, WordTable, take_rows
 from mer_data.tasks import Task
 from mer_data.utterances import FOLDS
 
@@ -35,7 +35,15 @@ Folds = NDArray[np.str_]
 class ShiftMeter:
     """Measures splits of one pool; what they are compared with is measured once."""
 
-    def __init__(self, pool: pd.DataFrame, task: Task, *, min_count: int, smoothing: float) -> None:
+    def __init__(
+        self,
+        pool: pd.DataFrame,
+        task: Task,
+        *,
+        min_count: int,
+        smoothing: float,
+        words: NumberedWords | None = None,
+    ) -> None:
         """Count the words.
 
         Args:
@@ -43,13 +51,14 @@ class ShiftMeter:
             task: gives the classes.
             min_count: utterances that a word must occur in to be measured.
             smoothing: see ``mer_data.splits.divergence.weighted_divergences``.
+            words: of the texts, where they have been split already.
         """
         self._pool, self._task = pool, task
         self._min_count, self._smoothing = min_count, smoothing
-        self._tokens = [words_of(text) for text in pool["text"]]
+        self._words = NumberedWords.from_texts(pool["text"]) if words is None else words
         self._classes = task.class_of(pool["label"].to_numpy())
-        self._table = WordTable.build(self._tokens, self._classes, task.num_classes, min_count)
-        self._probe = bag_of_words_probe(self._tokens, self._classes, task)
+        self._table = WordTable.build(self._words, self._classes, task.num_classes, min_count)
+        self._probe = bag_of_words_probe(self._words, self._classes, task)
         self._random: dict[tuple[int, int], dict[str, Any]] = {}
 
     def measure(self, folds: Folds, *, valid_with: str = "train") -> dict[str, Any]:
@@ -98,8 +107,7 @@ class ShiftMeter:
         return {name: _number(n / max(counts.sum(), 1)) for name, n in zip(names, counts, strict=True)}
 
     def _mean_words(self, chosen: NDArray[np.bool_]) -> float | None:
-        lengths = [float(len(self._tokens[i])) for i in np.flatnonzero(chosen)]
-        return _number(float(np.mean(lengths)) if lengths else np.nan)
+        return _number(float(self._words.running.lengths[chosen].mean()) if chosen.any() else np.nan)
 
     @cached_property
     def _standard_folds(self) -> Folds | None:
@@ -116,8 +124,9 @@ class ShiftMeter:
     def _within_side(self, folds: Folds, valid_with: str) -> dict[str, Any]:
         """Divergence between validation and its own side, beside random splits of the two together."""
         rows = np.flatnonzero((folds == valid_with) | (folds == "valid"))
-        tokens = [self._tokens[i] for i in rows]
-        table = WordTable.build(tokens, self._classes[rows], self._task.num_classes, self._min_count)
+        table = WordTable.build(
+            self._words.take(rows), self._classes[rows], self._task.num_classes, self._min_count
+        )
         in_valid = folds[rows] == "valid"
         mean, std = random_divergence(table, int(in_valid.sum()), self._smoothing)
         this_split = split_divergence(table, in_valid, self._smoothing)
@@ -125,12 +134,13 @@ class ShiftMeter:
 
     def _vocabulary(self, folds: Folds) -> dict[str, Any]:
         """How much of the test text is known from train: distinct words, and running words."""
-        known = {word for i in np.flatnonzero(folds == "train") for word in self._tokens[i]}
-        running = [word for i in np.flatnonzero(folds == "test") for word in self._tokens[i]]
-        distinct = set(running)
+        known = np.zeros(len(self._words.vocabulary), dtype=bool)
+        known[take_rows(self._words.running, np.flatnonzero(folds == "train")).values] = True
+        running = take_rows(self._words.running, np.flatnonzero(folds == "test")).values
+        distinct = np.unique(running)
         return {
-            "test_vocabulary_in_train": _number(len(distinct & known) / max(len(distinct), 1)),
-            "test_oov_rate": _number(sum(word not in known for word in running) / max(len(running), 1)),
+            "test_vocabulary_in_train": _number(known[distinct].sum() / max(len(distinct), 1)),
+            "test_oov_rate": _number((~known[running]).sum() / max(len(running), 1)),
         }
 
     def _videos(self, folds: Folds) -> dict[str, Any]:
@@ -144,8 +154,7 @@ class ShiftMeter:
 
     def _near_duplicates(self, folds: Folds) -> dict[str, Any]:
         """Test utterances whose words are nearly those of one in train or valid."""
-        rows = np.flatnonzero(folds == "test").tolist()
-        found = near_duplicates(self._tokens, rows, np.flatnonzero(folds != "test").tolist())
+        found = near_duplicates(self._words, np.flatnonzero(folds == "test"), np.flatnonzero(folds != "test"))
         ids = self._pool["id"].iloc[found].tolist()
         return {"min_jaccard": THRESHOLD, "min_words": MIN_WORDS, "num_test": len(ids), "ids": sorted(ids)}
 

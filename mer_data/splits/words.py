@@ -1,13 +1,14 @@
-"""The words of utterances, and a table of the frequent ones.
+"""The words of utterances, numbered, and a table of the frequent ones.
 
-Shapes: N utterances of the pool, W frequent words, C classes.
+Shapes: N utterances of the pool, V distinct words, W frequent words, C classes.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +17,69 @@ from mer_data.utterances import Ragged
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
-Tokens = list[list[str]]
-
 
 def words_of(text: str) -> list[str]:
     """The lower-cased words of a text: runs of letters and digits, apostrophes inside them kept."""
     return _WORD.findall(text.lower())
+
+
+@dataclass(frozen=True)
+class NumberedWords:
+    """The words of N texts as numbers: a million texts fit into memory, and are counted by numpy.
+
+    Attributes:
+        vocabulary: the distinct words, sorted (V).
+        running: the words of every text in their order, as indices into ``vocabulary``, ``Ragged`` (N) int32.
+    """
+
+    vocabulary: list[str]
+    running: Ragged
+
+    @classmethod
+    def from_texts(cls, texts: Iterable[str]) -> NumberedWords:
+        """Split texts into words."""
+        return cls.from_rows(map(words_of, texts))
+
+    @classmethod
+    def from_rows(cls, rows: Iterable[list[str]]) -> NumberedWords:
+        """Number words that are split already."""
+        number_of: dict[str, int] = {}
+        numbered = [
+            np.array([number_of.setdefault(word, len(number_of)) for word in row], dtype=np.int32)
+            for row in rows
+        ]
+        vocabulary = sorted(number_of)
+        place = np.empty(len(vocabulary), dtype=np.int32)
+        place[[number_of[word] for word in vocabulary]] = np.arange(len(vocabulary))
+        running = Ragged.from_rows(numbered, like=np.zeros(0, dtype=np.int32))
+        return cls(vocabulary, Ragged(place[running.values], running.offsets))
+
+    def __len__(self) -> int:
+        """Number of texts N."""
+        return len(self.running)
+
+    @cached_property
+    def distinct(self) -> Ragged:
+        """The distinct words of every text, rising, ``Ragged`` (N) int32."""
+        num_words = max(len(self.vocabulary), 1)
+        keys = np.repeat(np.arange(len(self)), self.running.lengths) * num_words + self.running.values
+        keys.sort()
+        keys = keys[np.flatnonzero(np.diff(keys, prepend=-1))]
+        offsets = np.searchsorted(keys, np.arange(len(self) + 1) * num_words).astype(np.int64)
+        return Ragged((keys % num_words).astype(np.int32), offsets)
+
+    def take(self, rows: NDArray[np.int64]) -> NumberedWords:
+        """The same of some of the texts; the vocabulary stays."""
+        return NumberedWords(self.vocabulary, take_rows(self.running, rows))
+
+
+def take_rows(ragged: Ragged, rows: NDArray[np.int64]) -> Ragged:
+    """Some rows, in the order asked for."""
+    lengths = ragged.lengths[rows]
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    # The place of a value is its row's first place and how far into the row it is.
+    places = np.arange(offsets[-1]) + np.repeat(ragged.offsets[rows] - offsets[:-1], lengths)
+    return Ragged(ragged.values[places], offsets)
 
 
 @dataclass(frozen=True)
@@ -43,17 +101,21 @@ class WordTable:
     prior: NDArray[np.float64]
 
     @classmethod
-    def build(cls, tokens: Tokens, classes: NDArray[np.int64], num_classes: int, min_count: int) -> WordTable:
+    def build(
+        cls, words: NumberedWords, classes: NDArray[np.int64], num_classes: int, min_count: int
+    ) -> WordTable:
         """Count the words that occur in at least ``min_count`` utterances."""
-        distinct = [sorted(set(row)) for row in tokens]
-        occurrences = Counter(word for row in distinct for word in row)
-        words = sorted(word for word, count in occurrences.items() if count >= min_count)
-        index = {word: i for i, word in enumerate(words)}
-        rows = [np.array([index[word] for word in row if word in index], dtype=np.int64) for row in distinct]
-        present = Ragged.from_rows(rows, like=np.zeros(0, dtype=np.int64))
-        counts = _count(present, classes, np.ones(len(rows), dtype=bool), (len(words), num_classes))
+        distinct = words.distinct
+        num_utterances = np.bincount(distinct.values, minlength=len(words.vocabulary))
+        is_frequent = num_utterances >= min_count
+        kept = is_frequent[distinct.values]
+        offsets = np.concatenate([[0], np.cumsum(kept)])[distinct.offsets].astype(np.int64)
+        number_of = np.cumsum(is_frequent) - 1
+        present = Ragged(number_of[distinct.values[kept]].astype(np.int64), offsets)
+        frequent = [words.vocabulary[i] for i in np.flatnonzero(is_frequent)]
+        counts = _count(present, classes, np.ones(len(words), dtype=bool), (len(frequent), num_classes))
         prior = np.bincount(classes, minlength=num_classes) / max(len(classes), 1)
-        return cls(words, present, classes, counts, prior)
+        return cls(frequent, present, classes, counts, prior)
 
     def counts_in(self, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Counts (W, C) among the utterances ``chosen`` (N,)."""

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from mer_data.splits import RepartitionSettings, SplitManifest, repartition
-from mer_data.splits.words import WordTable, words_of
+from mer_data.splits.words import NumberedWords, WordTable
 from mer_data.tasks import TASKS
 
 SPURIOUS = ("velvet", "marble", "copper", "lemon")
@@ -84,7 +84,7 @@ def table_of() -> Callable[..., WordTable]:
 
     def run(corpus, task="binary", min_count=5):
         classes = TASKS[task].class_of(corpus["label"].to_numpy())
-        tokens = [words_of(text) for text in corpus["text"]]
-        return WordTable.build(tokens, classes, TASKS[task].num_classes, min_count)
+        words = NumberedWords.from_texts(corpus["text"])
+        return WordTable.build(words, classes, TASKS[task].num_classes, min_count)
 
     return run

@@ -11,7 +11,7 @@ from mer_data.splits.divergence import (
     weighted_divergences,
     word_weights,
 )
-from mer_data.splits.words import WordTable
+from mer_data.splits.words import NumberedWords, WordTable
 
 PRIOR = np.array([0.2, 0.3, 0.5])
 CELLS = st.lists(st.tuples(*[st.integers(0, 9)] * 6), min_size=1, max_size=8)
@@ -117,7 +117,7 @@ def test_the_divergence_of_a_split_is_the_mutual_information_of_side_and_label()
     tokens = [list(rng.choice(list("abcdefg"), size=4)) for _ in range(60)]
     classes = rng.integers(0, 3, size=60)
     shifted = rng.random(60) < 0.4
-    table = WordTable.build(tokens, classes, 3, min_count=1)
+    table = WordTable.build(NumberedWords.from_rows(tokens), classes, 3, min_count=1)
     expected, sightings = 0.0, 0
     for word in "abcdefg":
         pairs = [(int(shifted[i]), int(classes[i])) for i in range(60) if word in tokens[i]]

@@ -4,6 +4,7 @@ from scipy.optimize import minimize
 from sklearn.datasets import make_blobs
 
 from mer_data.splits.probes import bag_of_words_probe, cross_validated, embedding_probe
+from mer_data.splits.words import NumberedWords
 from mer_data.tasks import TASKS
 
 BINARY, SEVEN = TASKS["binary"], TASKS["seven"]
@@ -11,6 +12,10 @@ BINARY, SEVEN = TASKS["binary"], TASKS["seven"]
 
 def rows(start, stop):
     return np.arange(start, stop)
+
+
+def bag_of_words(tokens, classes, task):
+    return bag_of_words_probe(NumberedWords.from_rows(tokens), classes, task)
 
 
 def telling_corpus(num_rows, seed=0):
@@ -48,14 +53,14 @@ def test_a_bag_of_words_is_logistic_regression_on_which_words_occur(seed):
     train, test = rows(0, 80), rows(80, 120)
     predicted = 2 * regression_by_scipy(bag[train], classes[train] // 2, bag[test])
     expected = (predicted == classes[test]).mean()
-    assert bag_of_words_probe(tokens, classes, BINARY)(train, test) == pytest.approx(expected)
+    assert bag_of_words(tokens, classes, BINARY)(train, test) == pytest.approx(expected)
     assert 0.6 < expected < 1
 
 
 def test_a_word_that_tells_the_class_is_all_a_probe_needs():
     tokens, classes = telling_corpus(90)
     for task in (BINARY, SEVEN):
-        probe = bag_of_words_probe(tokens, classes, task)
+        probe = bag_of_words(tokens, classes, task)
         assert probe(rows(0, 60), rows(60, 90)) == 1.0
         assert cross_validated(probe, rows(0, 60), classes) == 1.0
 
@@ -63,7 +68,7 @@ def test_a_word_that_tells_the_class_is_all_a_probe_needs():
 def test_where_the_word_turns_round_every_answer_is_wrong():
     tokens, classes = telling_corpus(90)
     turned = np.where(rows(0, 90) < 60, classes, 2 - classes)
-    assert bag_of_words_probe(tokens, turned, BINARY)(rows(0, 60), rows(60, 90)) == 0.0
+    assert bag_of_words(tokens, turned, BINARY)(rows(0, 60), rows(60, 90)) == 0.0
 
 
 def test_shuffled_labels_are_chance():
@@ -71,7 +76,7 @@ def test_shuffled_labels_are_chance():
     values = []
     for seed in range(5):
         shuffled = np.random.default_rng(seed).permutation(classes)
-        probe = bag_of_words_probe(tokens, shuffled, BINARY)
+        probe = bag_of_words(tokens, shuffled, BINARY)
         values.append(probe(rows(0, 400), rows(400, 600)))
     assert 0.4 < np.mean(values) < 0.6
 
@@ -81,11 +86,11 @@ def test_neutral_utterances_are_left_out_of_acc2_but_not_of_acc7():
     misleading = [["awful", "great"] if own == 1 else row for row, own in zip(tokens, classes, strict=True)]
     polar = np.flatnonzero(classes != 1)
     train, test = rows(0, 60), rows(60, 90)
-    probe = bag_of_words_probe(misleading, classes, BINARY)
+    probe = bag_of_words(misleading, classes, BINARY)
     assert probe(train, test) == probe(train[classes[train] != 1], test[classes[test] != 1]) == 1.0
     only_neutral = np.flatnonzero(classes == 1)
     assert np.isnan(probe(polar, only_neutral))
-    seven = bag_of_words_probe(misleading, classes, SEVEN)
+    seven = bag_of_words(misleading, classes, SEVEN)
     assert seven(polar, only_neutral) == 0.0  # neutral is no class that it knows
     assert seven(polar, test) == pytest.approx(2 / 3)
 
@@ -97,18 +102,18 @@ def test_neutral_utterances_are_left_out_of_acc2_but_not_of_acc7():
 )
 def test_where_nothing_can_be_learned_or_scored_the_accuracy_is_undefined(train, test):
     tokens, classes = telling_corpus(9)
-    probe = bag_of_words_probe(tokens, classes, BINARY)
+    probe = bag_of_words(tokens, classes, BINARY)
     assert np.isnan(probe(np.array(train, dtype=int), np.array(test, dtype=int)))
 
 
 @pytest.mark.parametrize("tokens", [[[]] * 6, [[f"w{i}"] for i in range(6)]], ids=["empty", "all different"])
 def test_without_a_word_in_two_texts_the_accuracy_is_undefined(tokens):
     classes = np.array([0, 2, 0, 2, 0, 2])
-    assert np.isnan(bag_of_words_probe(tokens, classes, BINARY)(rows(0, 4), rows(4, 6)))
+    assert np.isnan(bag_of_words(tokens, classes, BINARY)(rows(0, 4), rows(4, 6)))
 
 
 def test_texts_of_equal_length_are_no_matrix():
-    probe = bag_of_words_probe([["bad", "film"], ["good", "film"]] * 4, np.array([0, 2] * 4), BINARY)
+    probe = bag_of_words([["bad", "film"], ["good", "film"]] * 4, np.array([0, 2] * 4), BINARY)
     assert probe(rows(0, 4), rows(4, 8)) == 1.0
 
 

@@ -13,7 +13,7 @@ from mer_data.splits import RepartitionSettings, regenerate, repartition
 from mer_data.splits.divergence import weighted_divergences
 from mer_data.splits.published import load_published, published_folder, published_names
 from mer_data.splits.settings import DEFAULT_SEVERITY
-from mer_data.splits.words import WordTable, words_of
+from mer_data.splits.words import NumberedWords, WordTable
 from mer_data.store import utterance_digest
 from mer_data.tasks import TASKS
 
@@ -104,8 +104,8 @@ def test_even_the_furthest_split_hides_no_words(made, utterances, task):
     settings = RepartitionSettings()
     split = made(task, settings, all_levels(task, settings))[1.0]
     classes = TASKS[task].class_of(utterances["label"].to_numpy())
-    tokens = [words_of(text) for text in utterances["text"]]
-    table = WordTable.build(tokens, classes, TASKS[task].num_classes, settings.min_count)
+    words = NumberedWords.from_texts(utterances["text"])
+    table = WordTable.build(words, classes, TASKS[task].num_classes, settings.min_count)
     shifted = table.counts_in(utterances["id"].isin(split.splits["test"]).to_numpy())
     weighted = weighted_divergences(shifted, table.counts, table.prior, settings.smoothing)
     share = shifted.sum(axis=1) / table.counts.sum(axis=1)

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mer_data.splits.annealing import Cells, swap_changes
 from mer_data.splits.divergence import weighted_divergences
 from mer_data.splits.search import SCALE, DivergenceTable, Limits, SwapSearch
-from mer_data.splits.words import WordTable
+from mer_data.splits.words import NumberedWords, WordTable
 
 UTTERANCES = st.lists(
     st.tuples(st.lists(st.sampled_from("abcde"), max_size=4), st.integers(0, 2), st.integers(0, 5)),
@@ -44,7 +45,7 @@ def units_of(videos, grouped):
 @given(UTTERANCES, st.booleans(), st.sampled_from([0.0, 0.5, 1.0]), st.integers(0, 2**20))
 def test_every_total_is_the_divergence_recounted_from_nothing(rows, grouped, smoothing, seed):
     tokens, classes, videos = (list(part) for part in zip(*rows, strict=True))
-    table = WordTable.build(tokens, np.array(classes), 3, min_count=1)
+    table = WordTable.build(NumberedWords.from_rows(tokens), np.array(classes), 3, min_count=1)
     unit_of = units_of(videos, grouped)
     rng = np.random.default_rng(seed)
     start = rng.random(unit_of.max() + 1) < 0.5
@@ -61,7 +62,7 @@ def test_every_total_is_the_divergence_recounted_from_nothing(rows, grouped, smo
 @given(UTTERANCES, st.booleans(), st.integers(0, 2**20))
 def test_every_state_is_one_swap_from_the_one_before_and_keeps_the_kinds(rows, grouped, seed):
     tokens, classes, videos = (list(part) for part in zip(*rows, strict=True))
-    table = WordTable.build(tokens, np.array(classes), 3, min_count=1)
+    table = WordTable.build(NumberedWords.from_rows(tokens), np.array(classes), 3, min_count=1)
     unit_of = units_of(videos, grouped)
     rng = np.random.default_rng(seed)
     num_units = unit_of.max() + 1
@@ -80,17 +81,60 @@ def test_every_state_is_one_swap_from_the_one_before_and_keeps_the_kinds(rows, g
 
 
 @pytest.mark.parametrize("grouped", [False, True])
-def test_undo_restores_every_count(corpus, table_of, grouped):
+def test_a_refused_swap_leaves_every_count_as_it_was(corpus, table_of, grouped):
     table = table_of(corpus)
     unit_of = units_of(corpus["video_id"], grouped)
     search = search_of(table, unit_of, np.arange(unit_of.max() + 1) % 3 == 0)
-    before = search._places.copy()
-    for leaves, enters in ((0, 1), (3, 40), (72, 74)):
-        change, undo = search._swap(leaves, enters)
-        assert change != 0
-        assert not np.array_equal(search._places, before)
-        undo()
-        assert np.array_equal(search._places, before)
+    cells = Cells(*search._cells)
+    before = cells.places.copy()
+    leaves, enters = np.array([0, 3, 72], dtype=np.int32), np.array([1, 40, 74], dtype=np.int32)
+    changes = swap_changes(cells, leaves, enters)
+    assert np.array_equal(cells.places, before)
+    start = search.state(0)
+    for change, leaving, entering in zip(changes, leaves, enters, strict=True):
+        swapped = start.copy()
+        swapped[leaving], swapped[entering] = False, True
+        gained = bits(table, swapped[unit_of], 1.0) - bits(table, start[unit_of], 1.0)
+        assert gained != 0
+        assert change / SCALE == pytest.approx(gained, abs=1e-7)
+
+
+def plain_search(search, steps, rng):
+    """The swaps that are accepted, by a loop that recounts nothing but looks every number up."""
+    cells, limits = Cells(*search._cells), search._limits
+    places, here, there = cells.places.copy(), search._here.tolist(), search._there.tolist()
+    sums, swaps = search._sums.copy(), []
+    lowest = np.log1p(-rng.random(steps))
+    probes = search._propose(*rng.random((2, 200)))
+    changes = swap_changes(cells, search._here[probes[0]], search._there[probes[1]])
+    lowest *= np.abs(changes).mean() * 0.01 ** np.linspace(0, 1, steps)
+    for step, (i, j) in enumerate(zip(*search._propose(*rng.random((2, steps))), strict=True)):
+        leaves, enters = here[i], there[j]
+        changed = sums - limits.rows[leaves] + limits.rows[enters]
+        if (changed > limits.most + 1e-6).any():
+            continue
+        counts = places.copy()
+        for unit, sign in ((leaves, -1), (enters, 1)):
+            own = slice(cells.offsets[unit], cells.offsets[unit + 1])
+            counts[cells.numbers[own]] += sign * cells.amounts[own]
+        if cells.values[counts].sum() - cells.values[places].sum() >= lowest[step]:
+            places, sums, here[i], there[j] = counts, changed, enters, leaves
+            swaps.append((leaves, enters))
+    return swaps
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_the_compiled_loop_does_what_a_plain_one_does(corpus, table_of, grouped):
+    table = table_of(corpus)
+    unit_of = units_of(corpus["video_id"], grouped)
+    start = np.arange(unit_of.max() + 1) % 3 == 0
+    weight = np.random.default_rng(0).normal(size=(len(start), 1))
+    limits = Limits(weight, weight[start].sum(axis=0) + 0.5)
+    search = search_of(table, unit_of, start, limits=limits, seed=5)
+    expected = plain_search(search, 1500, np.random.default_rng(5))
+    search.run(1500)
+    assert [tuple(swap) for swap in search.swaps] == expected
+    assert len(expected) > 100
 
 
 def test_limits_are_kept_at_every_state(corpus, table_of):
@@ -169,7 +213,7 @@ def test_progress_is_told_about_a_hundred_times(corpus, table_of):
 
 
 def test_words_of_equal_texts_leave_the_divergence_where_it_is():
-    table = WordTable.build([["a", "b"]] * 12, np.arange(12) % 3, 3, min_count=1)
+    table = WordTable.build(NumberedWords.from_rows([["a", "b"]] * 12), np.arange(12) % 3, 3, min_count=1)
     search = search_of(table, np.arange(12), np.arange(12) < 6, kinds=np.arange(12) % 3)
     search.run(100)
     assert len(search.totals) > 1

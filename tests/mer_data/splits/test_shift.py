@@ -7,7 +7,7 @@ import pytest
 from mer_data.splits.divergence import random_divergence, random_side, split_divergence
 from mer_data.splits.probes import bag_of_words_probe, cross_validated
 from mer_data.splits.shift import ShiftMeter
-from mer_data.splits.words import words_of
+from mer_data.splits.words import NumberedWords, words_of
 from mer_data.tasks import TASKS
 
 FOLDS = ("train", "valid", "test")
@@ -136,9 +136,9 @@ def test_near_duplicates_are_test_utterances_with_a_twin_elsewhere(corpus, folds
 
 
 def test_probe_accuracies_are_those_of_the_probe(corpus, folds):
-    tokens = [words_of(text) for text in corpus["text"]]
+    words = NumberedWords.from_texts(corpus["text"])
     classes = TASKS["binary"].class_of(corpus["label"].to_numpy())
-    probe = bag_of_words_probe(tokens, classes, TASKS["binary"])
+    probe = bag_of_words_probe(words, classes, TASKS["binary"])
     train, test = (np.flatnonzero(folds == fold) for fold in ("train", "test"))
     found = measure(corpus, folds)["text_probe"]
     standard = (corpus["fold"] == "train").to_numpy(), (corpus["fold"] == "test").to_numpy()
@@ -162,8 +162,8 @@ def test_probe_accuracies_are_those_of_the_probe(corpus, folds):
 def test_what_a_split_is_compared_with_is_measured_once(corpus, folds, monkeypatch):
     calls = []
 
-    def counting(tokens, classes, task):
-        probe = bag_of_words_probe(tokens, classes, task)
+    def counting(words, classes, task):
+        probe = bag_of_words_probe(words, classes, task)
 
         def counted(train, test):
             calls.append((len(train), len(test)))
