@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     type=float,
     metavar="0..1",
     help="How far words shift: 0 as in a random split, 1 the most that the search finds, which is adversarial"
-    " (in test, words mean the opposite). Default: calibrated, 0.6 for binary and"
-    " 0.4 for seven; 1 with --group-by video, where the most is mild.",
+    " (in test, words mean the opposite). Default: calibrated (docs/severity.md); on CMU-MOSI 0.6 for binary"
+    " and 0.4 for seven, on CMU-MOSEI 0.6 for binary and 1 for seven.",
 )
 @click.option(
     "--series",
@@ -41,9 +41,8 @@ if TYPE_CHECKING:
 @click.option(
     "--group-by",
     type=click.Choice(["utterance", "video"]),
-    default="utterance",
-    show_default=True,
-    help="What moves as a whole; video keeps every speaker on one side.",
+    help="What moves as a whole; video keeps every speaker in one fold. Default: video on CMU-MOSEI, else"
+    " utterance.",
 )
 @click.option(
     "--keep-valid",
@@ -110,6 +109,7 @@ def repartition(
     Examples:
       mer-data repartition --dataset mosei
       mer-data repartition --dataset mosei --task seven --seed 1
+      mer-data repartition --dataset mosei --group-by utterance
       mer-data repartition --dataset mosi --series 0,0.25,0.5,0.75,1
       mer-data repartition --dataset mosi --group-by video
       mer-data repartition --dataset mosi --from-manifest ood_binary_seed0
@@ -169,6 +169,7 @@ def _refuse_beside(context: click.Context, name: str) -> None:
 
 def _result(path: Path, manifest: SplitManifest) -> dict[str, Any]:
     from mer_data.splits.published import missing_utterances
+    from mer_data.splits.shift import deviations_above_random
 
     sizes = {fold: len(ids) for fold, ids in manifest.splits.items()}
     return {
@@ -176,6 +177,7 @@ def _result(path: Path, manifest: SplitManifest) -> dict[str, Any]:
         "digest": manifest.digest,
         "sizes": sizes,
         "missing": missing_utterances(manifest),
+        "deviations_above_random": deviations_above_random(manifest.shift),
         "shift": manifest.shift,
     }
 
@@ -184,11 +186,15 @@ def _lines(path: Path, manifest: SplitManifest) -> list[str]:
     """What a person wants to know of one split."""
     result = _result(path, manifest)
     bits, probe = manifest.shift["word_label_divergence_bits"], manifest.shift["text_probe"]
+    above = result["deviations_above_random"]
     lines = [
         f"{' / '.join(map(str, result['sizes'].values()))} (train / valid / test) in {path}.",
     ]
     if bits["this_split"] is not None:
-        lines.append(f"Word-to-label divergence {bits['this_split']:.4f} bits ({_beside(bits, '{:.4f}')}).")
+        told = "" if above is None else f"; {above:.0f} standard deviations above random"
+        lines.append(
+            f"Word-to-label divergence {bits['this_split']:.4f} bits ({_beside(bits, '{:.4f}')}{told})."
+        )
     if probe["test"] is not None:
         lines.append(
             f"A bag of words has {probe['metric'].capitalize()} {probe['test']:.1%} on test"

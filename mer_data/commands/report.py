@@ -155,7 +155,7 @@ def _curves(
     curves: list[SeverityCurve] = []
     notes: dict[str, Any] = {}
     for task in tasks:
-        levels = severities or severities_of(task)
+        levels = severities or severities_of(store.dataset, task)
         try:
             with progress_bar(f"severity ({task.name})") as progress:
                 curves.append(severity_curve(store, task, levels, seeds, encoder=encoder, progress=progress))

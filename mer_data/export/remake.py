@@ -79,7 +79,7 @@ def _split_origin(facts: Facts) -> _SplitOrigin | None:
     if made_by == APPLIED:
         name = _published(facts.corpus.dataset, str(recorded.get("manifest")))
         return None if name is None else _SplitOrigin("repartition", name, {"from_manifest": name})
-    return _search(facts, recorded) if made_by == GENERATOR else None
+    return _search(facts) if made_by == GENERATOR else None
 
 
 def _published(dataset: str, digest: str) -> str | None:
@@ -88,20 +88,19 @@ def _published(dataset: str, digest: str) -> str | None:
     return next((name for name in names if load_published(dataset, name).digest == digest), None)
 
 
-def _search(facts: Facts, recorded: dict[str, Any]) -> _SplitOrigin | None:
+def _search(facts: Facts) -> _SplitOrigin | None:
     """A search with the recorded parameters, if the command line has them all."""
-    task = TASKS.get(facts.split.task)
-    if recorded.get("sizes") is not None:
-        recorded["sizes"] = tuple(recorded["sizes"])
-    try:
-        settings = RepartitionSettings(**recorded)
-    except (TypeError, SplitError):  # recorded by another version
-        return None
+    task, dataset = TASKS.get(facts.split.task), facts.corpus.dataset
     if task is None:
         return None
-    if settings.severity == replace(settings, severity=None).severity_of(task):
+    try:
+        settings = RepartitionSettings.from_recorded(facts.split.generator)
+    except SplitError:  # recorded by another version
+        return None
+    if settings.severity == replace(settings, severity=None).severity_for(dataset, task):
         settings = replace(settings, severity=None)
-    default = RepartitionSettings()
+    usual = RepartitionSettings(group_by=settings.group_by).for_corpus(dataset, task)
+    default = replace(usual, severity=None, group_by=RepartitionSettings().group_by_for(dataset, task))
     changed = {
         field.name: getattr(settings, field.name)
         for field in fields(settings)
@@ -112,4 +111,4 @@ def _search(facts: Facts, recorded: dict[str, Any]) -> _SplitOrigin | None:
     if "sizes" in changed:
         changed["sizes"] = ",".join(map(str, changed["sizes"]))
     options = {"task": task.name, "seed": settings.seed, **changed}
-    return _SplitOrigin("repartition", split_name(task, settings, settings.severity), options)
+    return _SplitOrigin("repartition", split_name(dataset, task, settings, settings.severity), options)

@@ -38,7 +38,7 @@ def shared_parameters(manifests: Sequence[SplitManifest]) -> dict[str, Any]:
     return {
         name: value
         for name, value in first.items()
-        if name not in ("name", "seed", "severity")
+        if name not in ("name", "version", "seed", "severity")
         and all(name in other and other[name] == value for other in others)
     }
 
@@ -65,7 +65,9 @@ def _in_words(generator: dict[str, Any], told: Mapping[str, Any]) -> str:
     if name != "repartition":
         return f"Made by {name}{_rest(generator)}."
     seed, severity = generator.pop("seed", None), generator.pop("severity", None)
-    start = f"A search with seed {seed}" + ("" if severity is None else f", severity {_plain(severity)}")
+    version = generator.pop("version", 1)
+    search = "A search" if version == 1 else f"A search (version {version})"
+    start = f"{search} with seed {seed}" + ("" if severity is None else f", severity {_plain(severity)}")
     own = {key: value for key, value in generator.items() if key not in told or told[key] != value}
     rest = parameters_in_words(own)
     return f"{start}{rest if rest.startswith(' (') or not rest else f'; {rest}'}."

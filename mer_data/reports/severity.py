@@ -13,7 +13,7 @@ from mer_data.reports.shift_charts import CurvePanel, Spread, curves
 from mer_data.reports.shift_section import BITS, METRICS
 from mer_data.reports.values import count_of, mean_and_deviation, measure, number, percent_spread, spread
 from mer_data.splits import RepartitionSettings, SplitManifest, repartition
-from mer_data.splits.settings import DEFAULT_SEVERITY
+from mer_data.splits.defaults import default_of
 from mer_data.store import FeatureStore
 from mer_data.tasks import Task
 
@@ -21,9 +21,14 @@ DIVERGENCE, BAG_OF_WORDS = "divergence", "bag of words"
 _LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
-def severities_of(task: Task) -> tuple[float, ...]:
-    """Five levels from end to end, and the task's default among them."""
-    return tuple(sorted({*_LEVELS, DEFAULT_SEVERITY[task.name]}))
+def severities_of(dataset: str, task: Task) -> tuple[float, ...]:
+    """Five levels from end to end, and the default of the corpus and task among them."""
+    return tuple(sorted({*_LEVELS, _default_severity(dataset, task)}))
+
+
+def _default_severity(dataset: str, task: Task) -> float:
+    default = default_of(dataset, task.name)
+    return default.severity[default.group_by]
 
 
 @dataclass(frozen=True)
@@ -118,7 +123,7 @@ def severity_curve(
         task,
         levels,
         tuple(seeds),
-        DEFAULT_SEVERITY[task.name],
+        _default_severity(store.dataset, task),
         measures,
         baselines,
         None if encoder is None else encoder.encoder_name,

@@ -35,25 +35,53 @@ class Cells(NamedTuple):
 
 
 @compiled
-def move(cells: Cells, unit: int, sign: int) -> int:
-    """Count a unit into the shifted side (sign 1) or out of it (-1); the change of the divergence."""
+def change_at(cells: Cells, cell: int, amount: int) -> int:
+    """How the divergence changes where one cell's count rises by an amount."""
+    place = cells.places[cell]
+    return cells.values[place + amount] - cells.values[place]
+
+
+@compiled
+def swap_change(cells: Cells, leaves: int, enters: int) -> int:
+    """How the divergence changes where one unit leaves the shifted side and another enters it.
+
+    Most swaps are refused, so nothing is written. The cells of a unit rise: one pass finds the shared ones.
+    """
     change = 0
-    for e in range(cells.offsets[unit], cells.offsets[unit + 1]):
-        before = cells.places[cells.numbers[e]]
-        after = before + sign * cells.amounts[e]
-        cells.places[cells.numbers[e]] = after
-        change += cells.values[after] - cells.values[before]
+    i, stop_i = cells.offsets[leaves], cells.offsets[leaves + 1]
+    j, stop_j = cells.offsets[enters], cells.offsets[enters + 1]
+    while i < stop_i and j < stop_j:
+        out, into = cells.numbers[i], cells.numbers[j]
+        if out == into:
+            if cells.amounts[i] != cells.amounts[j]:
+                change += change_at(cells, out, cells.amounts[j] - cells.amounts[i])
+            i, j = i + 1, j + 1
+        elif out < into:
+            change += change_at(cells, out, -cells.amounts[i])
+            i += 1
+        else:
+            change += change_at(cells, into, cells.amounts[j])
+            j += 1
+    for rest in range(i, stop_i):
+        change += change_at(cells, cells.numbers[rest], -cells.amounts[rest])
+    for rest in range(j, stop_j):
+        change += change_at(cells, cells.numbers[rest], cells.amounts[rest])
     return change
 
 
 @compiled
+def count_unit(cells: Cells, unit: int, sign: int) -> None:
+    """Count a unit into the shifted side (sign 1) or out of it (-1)."""
+    for e in range(cells.offsets[unit], cells.offsets[unit + 1]):
+        cells.places[cells.numbers[e]] += sign * cells.amounts[e]
+
+
+@compiled
 def swap_changes(cells: Cells, leaves: NDArray[np.int32], enters: NDArray[np.int32]) -> NDArray[np.int64]:
-    """The change (P,) of each of some swaps; none of them is kept."""
+    """The change (P,) of each of some swaps; none of them is made."""
     changes = np.empty(len(leaves), dtype=np.int64)
     for step in range(len(leaves)):
-        changes[step] = move(cells, leaves[step], -1) + move(cells, enters[step], 1)
-        move(cells, enters[step], -1)
-        move(cells, leaves[step], 1)
+        changes[step] = swap_change(cells, leaves[step], enters[step])
     return changes
 
 
@@ -68,6 +96,9 @@ def try_swaps(
     limit_rows: NDArray[np.float64],
     limit_most: NDArray[np.float64],
     limit_sums: NDArray[np.float64],
+    sizes: NDArray[np.int64],
+    surplus: int,
+    penalty: int,
     swaps: NDArray[np.int32],
     changes: NDArray[np.int64],
 ) -> int:
@@ -83,6 +114,9 @@ def try_swaps(
         limit_rows: (U, K) what each unit adds to the limited sums.
         limit_most: (K,) what they may not exceed.
         limit_sums: (K,) the sums of the shifted side; changed.
+        sizes: (U,) utterances of each unit.
+        surplus: utterances that the shifted side has beyond those it should have.
+        penalty: what an utterance too many or too few takes from the divergence.
         swaps: (P, 2) takes the units that left and entered, for each accepted swap.
         changes: (P,) takes the change of each accepted swap.
 
@@ -99,14 +133,15 @@ def try_swaps(
                 break
         if not allowed:
             continue
-        # Counted at once, as the two units may share cells, and taken back where too little is gained.
-        change = move(cells, leaves, -1) + move(cells, enters, 1)
-        if change < lowest[step]:
-            move(cells, enters, -1)
-            move(cells, leaves, 1)
+        change = swap_change(cells, leaves, enters)
+        surplus_after = surplus + sizes[enters] - sizes[leaves]
+        if change - penalty * (abs(surplus_after) - abs(surplus)) < lowest[step]:
             continue
+        count_unit(cells, leaves, -1)
+        count_unit(cells, enters, 1)
         for k in range(len(limit_most)):
             limit_sums[k] = limit_sums[k] - limit_rows[leaves, k] + limit_rows[enters, k]
+        surplus = surplus_after
         here[chosen[step]], there[partners[step]] = enters, leaves
         swaps[accepted, 0], swaps[accepted, 1] = leaves, enters
         changes[accepted] = change

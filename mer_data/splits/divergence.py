@@ -71,17 +71,42 @@ def split_divergence(table: WordTable, shifted: NDArray[np.bool_], smoothing: fl
     return float(weighted.sum() / word_weights(table, smoothing).sum())
 
 
-def random_divergence(table: WordTable, num_shifted: int, smoothing: float) -> tuple[float, float]:
-    """Mean and sample deviation over five random sides of ``num_shifted`` utterances."""
+def random_divergence(
+    table: WordTable, num_shifted: int, smoothing: float, unit_of: NDArray[np.int64] | None = None
+) -> tuple[float, float]:
+    """Mean and sample deviation over five random sides of ``num_shifted`` utterances.
+
+    Args:
+        table: words and classes (N).
+        num_shifted: utterances of the shifted side.
+        smoothing: see ``weighted_divergences``.
+        unit_of: what moves as a whole (N,), numbered from 0; sides are then of about that size.
+    """
     values = [
-        split_divergence(table, random_side(len(table.classes), num_shifted, seed), smoothing)
+        split_divergence(table, random_side(len(table.classes), num_shifted, seed, unit_of), smoothing)
         for seed in RANDOM_SEEDS
     ]
     return float(np.mean(values)), float(np.std(values, ddof=1))
 
 
-def random_side(num_rows: int, size: int, seed: int) -> NDArray[np.bool_]:
-    """A random choice (num_rows,) of ``size`` rows."""
-    chosen = np.zeros(num_rows, dtype=bool)
-    chosen[np.random.default_rng(seed).permutation(num_rows)[:size]] = True
-    return chosen
+def random_side(
+    num_rows: int, size: int, seed: int, unit_of: NDArray[np.int64] | None = None
+) -> NDArray[np.bool_]:
+    """A random choice (num_rows,) of ``size`` rows, or of whole units with about as many.
+
+    Args:
+        num_rows: rows to choose from.
+        size: rows to choose.
+        seed: of the choice.
+        unit_of: the unit of every row (num_rows,).
+    """
+    rng = np.random.default_rng(seed)
+    if unit_of is None:
+        chosen = np.zeros(num_rows, dtype=bool)
+        chosen[rng.permutation(num_rows)[:size]] = True
+        return chosen
+    units, unit_of = np.unique(unit_of, return_inverse=True)
+    order = rng.permutation(len(units))
+    totals = np.cumsum(np.bincount(unit_of)[order])
+    number = int(np.argmin(np.abs(totals - size))) + 1
+    return np.isin(unit_of, order[:number])

@@ -49,9 +49,9 @@ def make_splits(
         SplitError: a file is there already, or see ``repartition``.
     """
     if series is None:
-        paths = [out or workspace.split_path(split_name(task, settings, settings.severity))]
+        paths = [out or workspace.split_path(split_name(store.dataset, task, settings, settings.severity))]
     else:
-        paths = [workspace.split_path(split_name(task, settings, level)) for level in series]
+        paths = [workspace.split_path(split_name(store.dataset, task, settings, level)) for level in series]
         paths = [out / path.name for path in paths] if out is not None else paths
         if len(set(paths)) < len(paths):
             raise SplitError(

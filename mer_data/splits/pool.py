@@ -39,11 +39,12 @@ class Pool:
     sizes: dict[str, int]
     num_shifted: int
 
-    def units(self, group_by: GroupBy) -> NDArray[np.int64]:
+    def units(self, group_by: GroupBy | None) -> NDArray[np.int64]:
         """What moves as a whole: the unit of every utterance (N,), numbered from 0."""
-        if group_by == "utterance":
-            return np.arange(len(self.frame))
-        return np.unique(self.frame["video_id"].to_numpy(dtype=str), return_inverse=True)[1].astype(np.int64)
+        if group_by == "video":
+            videos = self.frame["video_id"].to_numpy(dtype=str)
+            return np.unique(videos, return_inverse=True)[1].astype(np.int64)
+        return np.arange(len(self.frame))
 
 
 def make_pool(utterances: pd.DataFrame, task: Task, settings: RepartitionSettings) -> Pool:

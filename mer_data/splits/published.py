@@ -10,10 +10,11 @@ import pandas as pd
 import mer_data
 from mer_data.errors import SplitError
 from mer_data.resources import resource_folder
+from mer_data.splits.defaults import default_of
 from mer_data.splits.divergence import MIN_COUNT, SMOOTHING
 from mer_data.splits.manifest import SplitManifest
 from mer_data.splits.settings import RepartitionSettings
-from mer_data.splits.shift import ShiftMeter
+from mer_data.splits.shift import ShiftMeter, stated_comparison
 from mer_data.tasks import Task, get_task
 from mer_data.utterances import FOLDS, Drop
 
@@ -22,17 +23,19 @@ NOT_IN_STORE = "not in the store"
 NOT_IN_MANIFEST = "not in the published manifest"
 
 
-def split_name(task: Task, settings: RepartitionSettings, severity: float | None) -> str:
+def split_name(dataset: str, task: Task, settings: RepartitionSettings, severity: float | None) -> str:
     """File name of a split: task, what moves, where validation comes from, severity and seed.
 
     Args:
+        dataset: name of the corpus, whose defaults are not named.
         task: of the split.
         settings: its parameters.
-        severity: named where it was chosen; None for the task's default.
+        severity: named where it was chosen; None for the default.
     """
     parts = ["ood", task.name]
-    if settings.group_by == "video":
-        parts.append("video")
+    group_by = settings.group_by_for(dataset, task)
+    if group_by != default_of(dataset, task.name).group_by:
+        parts.append(group_by)
     if settings.keep_valid == "ood":
         parts.append("oodvalid")
     if severity is not None:
@@ -116,7 +119,7 @@ def apply_manifest(
         utterance_digest=utterance_digest,
         splits={fold: tuple(pool["id"][folds == fold]) for fold in FOLDS},
         dropped=_dropped(manifest, utterances, set(fold_of)),
-        shift=meter.measure(folds, valid_with=str(stated.get("valid_with", "train"))),
+        shift=meter.measure(folds, **stated_comparison(stated)),
     )
 
 

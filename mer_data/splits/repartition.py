@@ -19,6 +19,7 @@ from mer_data.splits.shift import ShiftMeter
 from mer_data.splits.sides import (
     Start,
     random_units,
+    reachable_size,
     rest_limits,
     share_deviation,
     share_limits,
@@ -65,7 +66,8 @@ def repartition(
             that no utterance has, no word that is frequent enough, no swap that changes the divergence, or
             severities too close to each other for this corpus.
     """
-    levels = [settings.severity_of(task)] if severities is None else list(severities)
+    settings = settings.for_corpus(dataset, task)
+    levels = [settings.severity_for(dataset, task)] if severities is None else list(severities)
     for level in levels:
         replace(settings, severity=level)  # refuses an impossible one before the search
     pool = make_pool(utterances, task, settings)
@@ -86,7 +88,11 @@ def repartition(
                 utterance_digest=utterance_digest,
                 splits=ids_by_fold(pool.frame, folds),
                 dropped=pool.dropped,
-                shift=meter.measure(folds, valid_with="train" if settings.keep_valid == "iid" else "test"),
+                shift=meter.measure(
+                    folds,
+                    valid_with="train" if settings.keep_valid == "iid" else "test",
+                    random_units=settings.group_by,
+                ),
             )
         )
     return manifests
@@ -96,21 +102,16 @@ def regenerate(manifest: SplitManifest, utterances: pd.DataFrame, task: Task) ->
     """The split that the recorded parameters give; equal to ``manifest`` where nothing was changed by hand.
 
     Raises:
+        SearchVersionError: the search has changed since.
         SplitError: it was not made by ``repartition``, or a recorded parameter is unknown or impossible.
     """
-    recorded = dict(manifest.generator)
-    if recorded.pop("name", None) != GENERATOR:
+    if manifest.generator.get("name") != GENERATOR:
         raise SplitError(
             "the split was not made by repartition",
             found=repr(manifest.generator.get("name")),
             expected=GENERATOR,
         )
-    try:
-        if recorded.get("sizes") is not None:
-            recorded["sizes"] = tuple(recorded["sizes"])
-        settings = RepartitionSettings(**recorded)
-    except TypeError as error:
-        raise SplitError("the split records parameters of another version", found=error) from error
+    settings = RepartitionSettings.from_recorded(manifest.generator)
     (again,) = repartition(
         utterances,
         dataset=manifest.dataset,
@@ -123,10 +124,28 @@ def regenerate(manifest: SplitManifest, utterances: pd.DataFrame, task: Task) ->
 
 @dataclass(frozen=True)
 class _Course:
-    """The search that came furthest: its shifted side (U,) at any of its steps."""
+    """A search, and which of its steps have the size asked for.
+
+    Attributes:
+        search: its shifted side (U,) at any of its steps.
+        unit_of: the unit of every utterance (N,).
+        gained: divergence above the start's after each number of swaps, in the search's whole numbers.
+        has_size: whether the shifted side has the size of the start then.
+    """
 
     search: SwapSearch
     unit_of: NDArray[np.int64]
+    gained: NDArray[np.int64]
+    has_size: NDArray[np.bool_]
+
+    @property
+    def furthest(self) -> int:
+        """The largest gain at the size asked for."""
+        return int(self.gained[self.has_size].max())
+
+    def first_with(self, gain: float) -> int:
+        """After how many swaps the search first has the size asked for and that gain."""
+        return int(np.argmax(self.has_size & (self.gained >= gain)))
 
 
 def _strongest(pool: Pool, settings: RepartitionSettings, progress: Progress | None) -> _Course:
@@ -134,16 +153,19 @@ def _strongest(pool: Pool, settings: RepartitionSettings, progress: Progress | N
     unit_of = pool.units(settings.group_by)
     table = DivergenceTable(pool.table, unit_of, int(unit_of.max()) + 1, settings.smoothing)
 
-    def search(restart: int) -> SwapSearch:
+    def search(restart: int) -> _Course:
         rng = np.random.default_rng([settings.seed, restart])
         start = _start(pool, unit_of, settings, rng)
-        course = SwapSearch(table, start.shifted, kinds=start.kinds, limits=start.limits, rng=rng)
-        steps = settings.steps_per_utterance * len(pool.frame)
+        limits, sizes = start.limits, np.bincount(unit_of)
+        course = SwapSearch(table, start.shifted, kinds=start.kinds, limits=limits, rng=rng, sizes=sizes)
+        steps = (settings.steps_per_utterance or 0) * len(pool.frame)
         course.run(steps, _part_of(progress, restart, settings.restarts))
-        return course
+        return _Course(course, unit_of, course.totals - course.totals[0], course.keeps_size())
 
-    best = max(map(search, range(settings.restarts)), key=lambda course: int(course.totals.max()))
-    return _Course(best, unit_of)
+    return max(
+        map(search, range(settings.restarts)),
+        key=lambda course: course.furthest + int(course.search.totals[0]),  # starts differ too
+    )
 
 
 def _start(
@@ -163,14 +185,13 @@ def _part_of(progress: Progress | None, part: int, parts: int) -> Progress | Non
 
 def _swaps_at(course: _Course, severities: Sequence[float]) -> list[int]:
     """After how many swaps the search first reached each part of its way up."""
-    gained = course.search.totals - course.search.totals[0]
-    if not gained.any() and max(severities) > 0:
+    if course.furthest == 0 and max(severities) > 0:
         raise SplitError(
             "no swap changes the divergence",
             found=f"severity {max(severities):g} asked for",
             do="Take severity 0, lower --min-count, or build the store from more of the corpus",
         )
-    swaps = [int(np.argmax(gained >= severity * int(gained.max()))) for severity in severities]
+    swaps = [course.first_with(severity * course.furthest) for severity in severities]
     for one, other in combinations(range(len(swaps)), 2):
         if swaps[one] == swaps[other]:
             raise SplitError(
@@ -193,10 +214,12 @@ def _folds(pool: Pool, shifted: NDArray[np.bool_], settings: RepartitionSettings
     else:
         _, units = np.unique(pool.units("video")[rows], return_inverse=True)
         classes, tolerance = pool.table.classes[rows], settings.label_tolerance
-        limits = share_limits(units, [(classes, tolerance)], size, 1.0)
+        sizes = np.bincount(units)
+        size = reachable_size(sizes, size)
+        limits = share_limits(units, [(classes, tolerance)], size, 0.0)
         if side == "test":
             limits = limits.together_with(rest_limits(units, classes, pool.table.prior, tolerance))
-        chosen = random_units(limits, np.bincount(units), size, rng)[units]
+        chosen = random_units(limits, sizes, size, rng)[units]
     folds[rows[chosen]] = "valid"
     return folds
 

@@ -19,6 +19,9 @@ from mer_data.utterances import Ragged
 NUM_PROBES = 200
 FINAL_TEMPERATURE = 0.01
 """Last temperature as a part of the first, which is the mean change of a random swap."""
+SIZE_PENALTY = 0.3
+"""What an utterance too many or too few costs, as a part of the first temperature: little at first, and at
+the end thirty times the temperature, so that units of different sizes come back to the size asked for."""
 SCALE = 2.0**32
 """Bits are kept as whole multiples of 2**-32: their sums do not depend on the order of adding."""
 
@@ -103,6 +106,7 @@ class SwapSearch:
         kinds: NDArray[np.int64],
         limits: Limits | None,
         rng: np.random.Generator,
+        sizes: NDArray[np.int64] | None = None,
     ) -> None:
         """Begin at a state.
 
@@ -112,7 +116,10 @@ class SwapSearch:
             kinds: units are swapped with their own kind alone (U,).
             limits: what the shifted side has to keep beside its number of units of each kind.
             rng: source of the proposals.
+            sizes: utterances of every unit (U,); the search prefers states with as many of them as the
+                start has. None: units are of one size.
         """
+        self._sizes = np.ones(len(start), dtype=np.int64) if sizes is None else sizes
         self._rng, self._start = rng, start
         self._limits = limits or Limits(np.zeros((len(start), 0)), np.zeros(0))
         self._here = np.flatnonzero(start).astype(np.int32)
@@ -143,17 +150,13 @@ class SwapSearch:
         """Divergence (in multiples of 2**-32 bits, up to a constant) at the start and after every swap."""
         return self._totals
 
-    @property
-    def swaps(self) -> NDArray[np.int32]:
-        """The units that left the shifted side and entered it, one row for every accepted swap."""
-        return self._swaps
-
     def run(self, steps: int, progress: Progress | None = None) -> None:
         """Propose ``steps`` swaps, each accepted by the Metropolis rule under geometric cooling."""
         if not self.can_move or not steps:
             return
         acceptance = self._stream(0)
         first = self._mean_change(self._stream(steps))
+        penalty = int(SIZE_PENALTY * first)
         places, partners = (self._stream(steps + 2 * NUM_PROBES + part * steps) for part in (0, 1))
         part = max(1, steps // 100)
         swaps, changes = [self._swaps], [self._totals[-1:]]
@@ -165,7 +168,7 @@ class SwapSearch:
             lowest = np.log1p(-acceptance.random(number)) * temperatures
             chosen = self._propose(places.random(number), partners.random(number))
             # A change is a whole number: comparing it with the next one above is the same, and exact.
-            accepted = self._try(*chosen, np.ceil(lowest).astype(np.int64))
+            accepted = self._try(*chosen, np.ceil(lowest).astype(np.int64), penalty)
             swaps.append(accepted[0])
             changes.append(accepted[1])
         self._swaps = np.concatenate(swaps)
@@ -173,6 +176,11 @@ class SwapSearch:
         self._rng.bit_generator.advance(3 * steps + 2 * NUM_PROBES)  # type: ignore[attr-defined]
         if progress is not None:
             progress(steps, steps)
+
+    def keeps_size(self) -> NDArray[np.bool_]:
+        """Whether the shifted side has as many utterances as at the start, there and after every swap."""
+        leaves, enters = self._sizes[self._swaps].T
+        return np.concatenate([[0], np.cumsum(enters - leaves)]) == 0
 
     def state(self, swaps: int) -> NDArray[np.bool_]:
         """Units on the shifted side (U,) after the first ``swaps`` accepted ones."""
@@ -198,16 +206,30 @@ class SwapSearch:
         return here, there
 
     def _try(
-        self, here: NDArray[np.int64], there: NDArray[np.int64], lowest: NDArray[np.int64]
+        self, here: NDArray[np.int64], there: NDArray[np.int64], lowest: NDArray[np.int64], penalty: int
     ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Swap where the limits allow it and the change is high enough: the accepted swaps and changes."""
         from mer_data.splits.annealing import Cells, try_swaps
 
         swaps = np.empty((len(here), 2), dtype=np.int32)
         changes = np.empty(len(here), dtype=np.int64)
-        limits = self._limits.rows, self._limits.most, self._sums
-        sides = self._here, self._there
-        accepted = try_swaps(Cells(*self._cells), *sides, here, there, lowest, *limits, swaps, changes)
+        limits = self._limits
+        accepted = try_swaps(
+            Cells(*self._cells),
+            self._here,
+            self._there,
+            here,
+            there,
+            lowest,
+            limits.rows,
+            limits.most,
+            self._sums,
+            self._sizes,
+            int(self._sizes[self._here].sum() - self._sizes[self._start].sum()),
+            penalty,
+            swaps,
+            changes,
+        )
         return swaps[:accepted].copy(), changes[:accepted].copy()
 
     def _mean_change(self, rng: np.random.Generator) -> float:

@@ -70,7 +70,7 @@ class SeriesSplit:
         settings = RepartitionSettings(
             **{name: self.origin[name] for name in ("seed", "group_by", "keep_valid") if name in self.origin}
         )
-        return split_name(get_task(self.manifest.task), settings, None)
+        return split_name(self.manifest.dataset, get_task(self.manifest.task), settings, None)
 
 
 def as_series(splits: Sequence[SeriesSplit]) -> tuple[SeriesSplit, ...]:

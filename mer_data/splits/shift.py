@@ -59,28 +59,36 @@ class ShiftMeter:
         self._classes = task.class_of(pool["label"].to_numpy())
         self._table = WordTable.build(self._words, self._classes, task.num_classes, min_count)
         self._probe = bag_of_words_probe(self._words, self._classes, task)
-        self._random: dict[tuple[int, int], dict[str, Any]] = {}
+        self._random: dict[tuple[int, int, bool], dict[str, Any]] = {}
 
-    def measure(self, folds: Folds, *, valid_with: str = "train") -> dict[str, Any]:
+    def measure(
+        self, folds: Folds, *, valid_with: str = "train", random_units: str | None = "utterance"
+    ) -> dict[str, Any]:
         """Everything that a manifest says about the shift of a split, as JSON values.
 
         Args:
             folds: fold of every row of the pool in the split to measure (N,).
             valid_with: "train" or "test", the side that validation was taken from.
+            random_units: "utterance" or "video": what the random splits are choices of that the split is
+                compared with. Videos have topics, so that random splits of them diverge more.
 
         Returns:
             Divergences in bits and shares as numbers with six decimals; null where they are undefined.
+            ``random_units`` is among them where it is not "utterance".
         """
         shifted = (folds == "test") | ((folds == "valid") & (valid_with == "test"))
-        mean, std = random_divergence(self._table, int(shifted.sum()), self._smoothing)
+        unit_of = self._videos_of if random_units == "video" else None
+        mean, std = random_divergence(self._table, int(shifted.sum()), self._smoothing, unit_of)
         shares = {fold: self._shares(folds == fold) for fold in FOLDS}
         shares["pool"] = self._shares(np.ones(len(folds), dtype=bool))
         deviations = [abs(shares["test"][name] - shares["pool"][name]) for name in self._task.classes]
+        compared = {} if unit_of is None else {"random_units": random_units}
         return {
             "task": self._task.name,
             "min_count": self._min_count,
             "smoothing": self._smoothing,
             "valid_with": valid_with,
+            **compared,
             "num_words": len(self._table.words),
             "word_label_divergence_bits": {
                 "this_split": _number(split_divergence(self._table, shifted, self._smoothing)),
@@ -96,9 +104,14 @@ class ShiftMeter:
             "vocabulary": self._vocabulary(folds),
             "videos": self._videos(folds),
             "near_duplicates": self._near_duplicates(folds),
-            "text_probe": self._text_probe(folds),
+            "text_probe": self._text_probe(folds, unit_of),
             "top_words": self._top_words(shifted),
         }
+
+    @cached_property
+    def _videos_of(self) -> NDArray[np.int64]:
+        """The video of every utterance (N,), numbered from 0."""
+        return np.unique(self._pool["video_id"].to_numpy(dtype=str), return_inverse=True)[1]
 
     def _shares(self, chosen: NDArray[np.bool_]) -> dict[str, Any]:
         """Share of every class by name."""
@@ -158,7 +171,7 @@ class ShiftMeter:
         ids = self._pool["id"].iloc[found].tolist()
         return {"min_jaccard": THRESHOLD, "min_words": MIN_WORDS, "num_test": len(ids), "ids": sorted(ids)}
 
-    def _text_probe(self, folds: Folds) -> dict[str, Any]:
+    def _text_probe(self, folds: Folds, unit_of: NDArray[np.int64] | None) -> dict[str, Any]:
         """Accuracy of a bag of words on train, on test, and where nothing was shifted."""
         train, test = np.flatnonzero(folds == "train"), np.flatnonzero(folds == "test")
         standard = self._standard_folds
@@ -168,7 +181,7 @@ class ShiftMeter:
             "cross_validated_on_train": _accuracy(cross_validated(self._probe, train, self._classes)),
             "test": _accuracy(self._probe(train, test)),
             "standard_folds": None if standard is None else self._standard_accuracy,
-            **self._random_accuracy(len(train), len(test)),
+            **self._random_accuracy(len(train), len(test), unit_of),
         }
 
     @cached_property
@@ -176,14 +189,16 @@ class ShiftMeter:
         folds = self._pool["fold"].to_numpy(dtype=str)
         return _accuracy(self._probe(np.flatnonzero(folds == "train"), np.flatnonzero(folds == "test")))
 
-    def _random_accuracy(self, num_train: int, num_test: int) -> dict[str, Any]:
-        """The probe on random splits of the same sizes."""
-        key = num_train, num_test
+    def _random_accuracy(
+        self, num_train: int, num_test: int, unit_of: NDArray[np.int64] | None
+    ) -> dict[str, Any]:
+        """The probe on random splits of the same sizes (of whole units: of about the same)."""
+        key = num_train, num_test, unit_of is None
         if key not in self._random:
             values = []
             for seed in PROBE_SEEDS:
-                both = np.flatnonzero(random_side(len(self._classes), num_train + num_test, seed))
-                test = random_side(len(both), num_test, seed)
+                both = np.flatnonzero(random_side(len(self._classes), num_train + num_test, seed, unit_of))
+                test = random_side(len(both), num_test, seed, None if unit_of is None else unit_of[both])
                 values.append(self._probe(both[~test], both[test]))
             self._random[key] = {
                 "random_mean": _accuracy(float(np.mean(values))),
@@ -210,6 +225,22 @@ class ShiftMeter:
                 }
             top.append(entry)
         return top
+
+
+def stated_comparison(shift: dict[str, Any]) -> dict[str, str]:
+    """The options of ``ShiftMeter.measure`` that gave the measures of a manifest."""
+    return {
+        "valid_with": str(shift.get("valid_with", "train")),
+        "random_units": str(shift.get("random_units", "utterance")),
+    }
+
+
+def deviations_above_random(shift: dict[str, Any]) -> float | None:
+    """How many standard deviations of random splits the divergence lies above their mean; None: undefined."""
+    bits = shift["word_label_divergence_bits"]
+    if bits["this_split"] is None or not bits["random_std"]:
+        return None
+    return float((bits["this_split"] - bits["random_mean"]) / bits["random_std"])
 
 
 def _number(value: float) -> float | None:

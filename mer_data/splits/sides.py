@@ -32,7 +32,8 @@ class Start:
     Attributes:
         shifted: units on the shifted side (U,).
         kinds: units of one kind may be swapped (U,).
-        limits: further limits, for units that are not alike.
+        limits: further limits, for units that are not alike. They leave the size some room, as few swaps
+            keep it exactly; states of the start's size are the ones to take.
     """
 
     shifted: NDArray[np.bool_]
@@ -56,20 +57,23 @@ def utterance_start(table: WordTable, size: int, rng: np.random.Generator) -> St
 def video_start(
     table: WordTable, unit_of: NDArray[np.int64], size: int, label_tolerance: float, rng: np.random.Generator
 ) -> Start:
-    """A start of whole videos: its size, class shares and sentence lengths are near those asked for.
+    """A start of whole videos: of the size asked for, with class shares and sentence lengths near the pool's.
 
-    The size may differ by 1 %, or by half of the smallest video where that is more.
+    Where no choice of videos has that size, it is the nearest that one has. On its way, a search may differ
+    from it by 1 %, or by half of the smallest video where that is more.
 
     Raises:
         SplitError: no such choice of videos was found.
     """
     bands = length_strata(table, LENGTH_BANDS, rng)
     sizes = np.bincount(unit_of)
-    slack = max(1.0, SIZE_TOLERANCE * size, sizes.min() / 2)
     keys = [(table.classes, label_tolerance), (bands, LENGTH_TOLERANCE)]
-    limits = share_limits(unit_of, keys, size, slack)
-    shifted = random_units(limits, sizes, size, rng)
-    if limits.allow(limits.rows[shifted].sum(axis=0)):
+    nearest_size = reachable_size(sizes, size)
+    slack = max(1.0, SIZE_TOLERANCE * size, sizes.min() / 2)
+    exact = share_limits(unit_of, keys, nearest_size, 0.0)
+    shifted = random_units(exact, sizes, nearest_size, rng)
+    if abs(nearest_size - size) <= slack and exact.allow(exact.rows[shifted].sum(axis=0)):
+        limits = share_limits(unit_of, keys, nearest_size, slack)
         return Start(shifted, np.zeros(len(sizes), dtype=np.int64), limits)
     nearest = shifted[unit_of]
     deviation, off = (share_deviation(key, nearest) for key, _ in keys)
@@ -82,6 +86,30 @@ def video_start(
         f" {LENGTH_TOLERANCE:g}",
         do=f"{raised if deviation > label_tolerance else 'Change'} --sizes",
     )
+
+
+def reachable_size(sizes: NDArray[np.int64], size: int) -> int:
+    """The number of utterances nearest to ``size`` that some units have together; of two, the smaller.
+
+    Args:
+        sizes: utterances of every unit (U,), at least two units.
+        size: utterances asked for.
+
+    Returns:
+        At least that of the smallest unit, and less than all.
+    """
+    sums = 1  # bit n is set where some units have n utterances together
+    for unit_size, number in zip(*np.unique(sizes, return_counts=True), strict=True):
+        left, taken = int(number), 1
+        while left:  # 1, 2, 4 ... of them, so that a size of many units costs few steps
+            sums |= sums << (int(unit_size) * min(taken, left))
+            left, taken = left - min(taken, left), 2 * taken
+    sums &= (1 << int(sizes.sum())) - 2  # neither nothing nor all
+    for distance in range(size + int(sizes.sum())):
+        for reached in (size - distance, size + distance):
+            if reached > 0 and sums >> reached & 1:
+                return reached
+    return size
 
 
 def share_deviation(key: NDArray[np.int64], chosen: NDArray[np.bool_]) -> float:

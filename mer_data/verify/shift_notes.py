@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mer_data.splits.shift import deviations_above_random
 from mer_data.utterances import FOLDS
 from mer_data.verify.findings import Findings
 
@@ -13,7 +14,9 @@ NUM_NAMED_WORDS = 8
 def note_shift(shift: dict[str, Any], findings: Findings) -> None:
     """The shift in words: divergence, probe, vocabulary, lengths, words that moved, near-duplicates."""
     bits, probe, vocabulary = shift["word_label_divergence_bits"], shift["text_probe"], shift["vocabulary"]
-    findings.note("divergence", _beside(bits, "this_split", "{:.4f} bits"))
+    above = deviations_above_random(shift)
+    told = "" if above is None else f", {above:.1f} standard deviations of random splits above their mean"
+    findings.note("divergence", _beside(bits, "this_split", "{:.4f} bits") + told)
     findings.note(
         "text-probe",
         f"{probe['metric']} of a bag of words: {_beside(probe, 'test', '{:.1%}')},"

@@ -13,7 +13,8 @@ import pandas as pd
 
 from mer_data.splits import SplitManifest
 from mer_data.splits.repartition import GENERATOR, regenerate
-from mer_data.splits.shift import ShiftMeter
+from mer_data.splits.settings import SearchVersionError
+from mer_data.splits.shift import ShiftMeter, stated_comparison
 from mer_data.store import FeatureStore
 from mer_data.tasks import TASKS, Task, get_task
 from mer_data.utterances import FOLDS, WORD_DTYPE
@@ -150,9 +151,7 @@ def _check_shift(manifest: SplitManifest, folded: pd.DataFrame, findings: Findin
             min_count=int(stated["min_count"]),
             smoothing=float(stated["smoothing"]),
         )
-        measured = meter.measure(
-            folded["in_fold"].to_numpy(dtype=str), valid_with=str(stated.get("valid_with", "train"))
-        )
+        measured = meter.measure(folded["in_fold"].to_numpy(dtype=str), **stated_comparison(stated))
     except DAMAGE as error:
         findings.warning("shift", f"the stated shift cannot be measured again ({one_line(error)})")
         return
@@ -244,6 +243,9 @@ def _check_generator(manifest: SplitManifest, utterances: pd.DataFrame, findings
         return
     try:
         again = regenerate(manifest, utterances, task_of(manifest))
+    except SearchVersionError as error:
+        findings.note("make-again", f"not compared: {one_line(error)}")
+        return
     except DAMAGE as error:
         findings.error("make-again", f"cannot be made again ({one_line(error)})")
         return

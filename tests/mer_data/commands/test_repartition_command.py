@@ -8,6 +8,7 @@ import pytest
 from exact_stores import write_store
 
 from mer_data.splits import SplitManifest
+from mer_data.splits.shift import deviations_above_random
 from mer_data.workspace import Workspace
 
 TINY = ("--min-count", 3, "--label-tolerance", 0.1)
@@ -29,10 +30,12 @@ def test_makes_an_ood_split(invoke, put_store):
     assert (split.kind, split.task, split.dataset) == ("ood", "binary", "sample")
     bits, probe = split.shift["word_label_divergence_bits"], split.shift["text_probe"]
     sizes = " / ".join(str(len(ids)) for ids in split.splits.values())
+    above = (bits["this_split"] - bits["random_mean"]) / bits["random_std"]
     assert output == [
         f"{sizes} (train / valid / test) in {split_path()}.",
         f"Word-to-label divergence {bits['this_split']:.4f} bits"
-        f" (standard folds {bits['standard_folds']:.4f}, random {bits['random_mean']:.4f}).",
+        f" (standard folds {bits['standard_folds']:.4f}, random {bits['random_mean']:.4f};"
+        f" {above:.0f} standard deviations above random).",
         f"A bag of words has Acc2 {probe['test']:.1%} on test (standard folds {probe['standard_folds']:.1%},"
         f" random {probe['random_mean']:.1%}).",
         f"Cite it as {split.digest}.",
@@ -107,6 +110,7 @@ def test_json(invoke, put_store):
         "digest": split.digest,
         "sizes": {fold: len(ids) for fold, ids in split.splits.items()},
         "missing": [],
+        "deviations_above_random": deviations_above_random(split.shift),
         "shift": split.shift,
     }
 

@@ -7,7 +7,7 @@ from builders import build_sample_stores
 
 from mer_data.sources.sample import SampleSize, write_sample
 from mer_data.splits import SplitManifest
-from mer_data.splits.settings import DEFAULT_SEVERITY
+from mer_data.splits.defaults import default_of
 from mer_data.workspace import Workspace
 
 QUICK = ("--seeds", 0, "--severities", "0,1")
@@ -42,7 +42,7 @@ def test_all_splits_of_the_workspace_and_their_curve(invoke, put_large):
     html = page()
     assert "<!doctype html>" in html
     assert SplitManifest.load(Workspace("sample").split_path("ood_binary_seed2")).digest in html
-    assert f"{DEFAULT_SEVERITY['binary']:g} (default)" in html
+    assert f"{default_of('sample', 'binary').severity['utterance']:g} (default)" in html
 
 
 def test_json_and_figures(invoke, put_large, tmp_path):

@@ -67,8 +67,8 @@ def test_the_commands_of_a_card_give_the_same_card(tmp_path, monkeypatch, build,
 
 
 def test_a_usual_search_has_no_options_to_spare(facts):
-    settings = RepartitionSettings(group_by="video")
-    recorded = {"name": "repartition", **settings.recorded(settings.severity_of(TASKS["binary"]))}
+    settings = RepartitionSettings(group_by="video").for_corpus("sample", TASKS["binary"])
+    recorded = {"name": "repartition", **settings.recorded(settings.severity_for("sample", TASKS["binary"]))}
     split = replace(facts.split, task="binary", generator=recorded)
     command = commands_again(replace(facts, split=split, split_name="ood_binary_video_seed0"))[-2]
     assert command == (

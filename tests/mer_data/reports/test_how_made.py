@@ -5,6 +5,7 @@ import pytest
 from mer_data.reports.how_made import how_made, parameters_in_words, shared_parameters
 from mer_data.splits import RepartitionSettings, SplitManifest
 from mer_data.splits.published import NOT_IN_STORE
+from mer_data.tasks import TASKS
 from mer_data.utterances import Drop
 
 
@@ -14,7 +15,8 @@ def manifest_of(generator, dropped=()):
 
 
 def recorded(**changes):
-    return {"name": "repartition", **RepartitionSettings(**changes).recorded(0.6)}
+    settings = RepartitionSettings(**changes).for_corpus("mosi", TASKS["binary"])
+    return {"name": "repartition", **settings.recorded(0.6)}
 
 
 def test_every_parameter_is_told():
@@ -74,14 +76,16 @@ def test_what_all_searches_share_is_told_once():
     shared = shared_parameters([*searches, manifest_of({"name": "standard_folds"})])
     assert parameters_in_words(shared) == (
         "validation from the side of train; sizes of the standard folds (min count 10, smoothing 1, label"
-        " tolerance 0.02, restarts 2, steps per utterance 40)"
+        " tolerance 0.02, restarts 2)"
     )
     assert [how_made(search, shared) for search in searches] == [
-        "A search with seed 3, severity 0.6; single utterances move (a speaker may be on both sides).",
-        "A search with seed 0, severity 0.6; whole videos move (no speaker is on both sides).",
+        "A search with seed 3, severity 0.6; single utterances move (a speaker may be on both sides)"
+        " (steps per utterance 40).",
+        "A search (version 2) with seed 0, severity 0.6; whole videos move (no speaker is on both sides)"
+        " (steps per utterance 80).",
     ]
     other = how_made(manifest_of(recorded(min_count=3)), shared)
-    assert "(min count 3)" in other
+    assert "(min count 3, steps per utterance 40)" in other
 
 
 def test_a_search_alone_shares_nothing():

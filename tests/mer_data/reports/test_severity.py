@@ -6,12 +6,12 @@ from mer_data.reports.encoder_probe import EncoderProbe
 from mer_data.reports.exhibits import Exhibits
 from mer_data.reports.severity import DIVERGENCE, severities_of, severity_curve, severity_section
 from mer_data.splits import RepartitionSettings, repartition
-from mer_data.splits.settings import DEFAULT_SEVERITY
+from mer_data.splits.defaults import default_of
 from mer_data.store import FeatureStore
 from mer_data.tasks import TASKS, get_task
 
 BINARY = get_task("binary")
-LEVELS, SEEDS = (0.0, DEFAULT_SEVERITY["binary"], 1.0), (0, 3)
+LEVELS, SEEDS = (0.0, default_of("sample", "binary").severity["utterance"], 1.0), (0, 3)
 
 
 @pytest.fixture(scope="module")
@@ -115,9 +115,9 @@ def test_one_seed_has_no_deviation(store):
 
 
 def test_default_levels_hold_both_ends_and_the_default():
-    for name, task in TASKS.items():
-        levels = severities_of(task)
-        assert {0.0, 1.0, DEFAULT_SEVERITY[name]} <= set(levels)
+    for task in TASKS.values():
+        levels = severities_of("mosei", task)
+        assert {0.0, 1.0, RepartitionSettings().severity_for("mosei", task)} <= set(levels)
         assert list(levels) == sorted(levels)
 
 

@@ -112,6 +112,16 @@ def test_a_word_hidden_on_one_side_earns_less_than_a_random_split_of_it():
         assert hidden < np.mean(random)
 
 
+@given(st.lists(st.integers(0, 5), min_size=2, max_size=40), st.integers(1, 40), st.integers(0, 99))
+def test_a_random_side_of_whole_units_divides_none_and_is_near_the_size(units, size, seed):
+    units = np.array(units)
+    side = random_side(len(units), size, seed, units)
+    assert set(units[side]).isdisjoint(units[~side])
+    assert side.any()
+    assert abs(side.sum() - size) <= max(np.bincount(units).max(), size - len(units))
+    assert np.array_equal(side, random_side(len(units), size, seed, units))
+
+
 def test_the_divergence_of_a_split_is_the_mutual_information_of_side_and_label():
     rng = np.random.default_rng(1)
     tokens = [list(rng.choice(list("abcdefg"), size=4)) for _ in range(60)]

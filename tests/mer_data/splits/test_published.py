@@ -8,6 +8,7 @@ import pytest
 
 from mer_data.errors import SplitError
 from mer_data.splits import RepartitionSettings, SplitManifest
+from mer_data.splits.defaults import default_of
 from mer_data.splits.published import (
     apply_manifest,
     load_published,
@@ -16,7 +17,6 @@ from mer_data.splits.published import (
     published_names,
     split_name,
 )
-from mer_data.splits.settings import DEFAULT_SEVERITY
 from mer_data.splits.shift import ShiftMeter
 from mer_data.tasks import TASKS
 
@@ -46,18 +46,18 @@ def test_every_published_split_is_canonical_and_named_after_its_parameters(datas
     manifest.save(tmp_path / "again.json")
     assert (tmp_path / "again.json").read_bytes() == path.read_bytes()
     assert (manifest.dataset, manifest.kind) == (dataset, "ood")
-    recorded = dict(manifest.generator)
-    assert recorded.pop("name") == "repartition"
-    settings = RepartitionSettings(**recorded)
+    assert manifest.generator["name"] == "repartition"
+    settings = RepartitionSettings.from_recorded(manifest.generator)
     task = TASKS[manifest.task]
-    chosen = (
-        None if settings.severity == replace(settings, severity=None).severity_of(task) else settings.severity
-    )
-    assert name in {split_name(task, settings, chosen), split_name(task, settings, settings.severity)}
+    default = replace(settings, severity=None).severity_for(dataset, task)
+    chosen = None if settings.severity == default else settings.severity
+    names = {split_name(dataset, task, settings, severity) for severity in (chosen, settings.severity)}
+    assert name in names
     assert manifest.shift["task"] == manifest.task
     assert manifest.shift["max_label_share_deviation"] <= settings.label_tolerance
     if settings.group_by == "video":
         assert manifest.shift["videos"]["num_test_in_train_or_valid"] == 0
+        assert manifest.shift["random_units"] == "video"
     assert all(re.fullmatch(r"\S+\$_\$\d+", one) for ids in manifest.splits.values() for one in ids)
 
 
@@ -73,25 +73,38 @@ def test_published_splits_of_one_task_have_the_same_utterances(dataset, name):
 
 
 @pytest.mark.parametrize(
-    ("options", "severity", "expected"),
+    ("dataset", "options", "severity", "expected"),
     [
-        ({}, None, "ood_binary_seed0"),
-        ({"seed": 3}, 0.0, "ood_binary_severity0_seed3"),
-        ({}, 1.0, "ood_binary_severity1_seed0"),
-        ({}, 0.25, "ood_binary_severity0.25_seed0"),
-        ({"group_by": "video", "keep_valid": "ood"}, 0.5, "ood_binary_video_oodvalid_severity0.5_seed0"),
+        ("mosi", {}, None, "ood_binary_seed0"),
+        ("mosi", {"seed": 3}, 0.0, "ood_binary_severity0_seed3"),
+        ("mosi", {}, 1.0, "ood_binary_severity1_seed0"),
+        ("mosi", {}, 0.25, "ood_binary_severity0.25_seed0"),
+        ("mosi", {"group_by": "utterance"}, None, "ood_binary_seed0"),
+        (
+            "mosi",
+            {"group_by": "video", "keep_valid": "ood"},
+            0.5,
+            "ood_binary_video_oodvalid_severity0.5_seed0",
+        ),
+        ("mosei", {}, None, "ood_binary_seed0"),
+        ("mosei", {"group_by": "video"}, None, "ood_binary_seed0"),
+        ("mosei", {"group_by": "utterance"}, 0.5, "ood_binary_utterance_severity0.5_seed0"),
     ],
 )
-def test_names_say_what_was_chosen(options, severity, expected):
-    assert split_name(TASKS["binary"], RepartitionSettings(**options), severity) == expected
+def test_names_say_what_is_not_the_corpus_s_default(dataset, options, severity, expected):
+    assert split_name(dataset, TASKS["binary"], RepartitionSettings(**options), severity) == expected
 
 
-def test_the_default_severities_are_named_by_the_command():
+def test_the_defaults_are_named_by_the_command():
     from mer_data.commands.repartition import repartition
 
-    (option,) = (option for option in repartition.params if option.name == "severity")
-    for task, severity in DEFAULT_SEVERITY.items():
-        assert f"{severity:g} for {task}" in option.help
+    (told,) = (option.help for option in repartition.params if option.name == "severity")
+    for dataset, name in (("mosi", "CMU-MOSI"), ("mosei", "CMU-MOSEI")):
+        levels = []
+        for task in TASKS:
+            default = default_of(dataset, task)
+            levels.append(f"{default.severity[default.group_by]:g} for {task}")
+        assert f"on {name} {' and '.join(levels)}" in told
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from mer_data.splits.annealing import Cells, swap_changes
 from mer_data.splits.divergence import weighted_divergences
 from mer_data.splits.search import SCALE, DivergenceTable, Limits, SwapSearch
+from mer_data.splits.sides import share_limits
 from mer_data.splits.words import NumberedWords, WordTable
 
 UTTERANCES = st.lists(
@@ -133,8 +134,33 @@ def test_the_compiled_loop_does_what_a_plain_one_does(corpus, table_of, grouped)
     search = search_of(table, unit_of, start, limits=limits, seed=5)
     expected = plain_search(search, 1500, np.random.default_rng(5))
     search.run(1500)
-    assert [tuple(swap) for swap in search.swaps] == expected
+    assert [tuple(swap) for swap in search._swaps] == expected
     assert len(expected) > 100
+
+
+def test_units_of_different_sizes_come_back_to_the_size_of_the_start(corpus_maker, table_of):
+    corpus = corpus_maker(1200)
+    videos = np.random.default_rng(0).geometric(0.15, 400).cumsum()
+    unit_of = np.searchsorted(videos, np.arange(1200), side="right").astype(np.int64)
+    sizes, start = np.bincount(unit_of), np.arange(unit_of.max() + 1) % 3 == 0
+    kept = []
+    for known in (None, sizes):
+        search = SwapSearch(
+            DivergenceTable(table_of(corpus), unit_of, len(sizes), 1.0),
+            start,
+            kinds=np.zeros(len(sizes), dtype=np.int64),
+            limits=share_limits(unit_of, [], sizes[start].sum(), 12.0),
+            rng=np.random.default_rng(0),
+            sizes=known,
+        )
+        search.run(8000)
+        states = [search.state(swaps) for swaps in range(len(search.totals))]
+        has_size = [sizes[state].sum() == sizes[start].sum() for state in states]
+        if known is not None:
+            assert search.keeps_size().tolist() == has_size
+        kept.append(np.mean(has_size[len(has_size) // 2 :]))
+    free, bound = kept
+    assert bound > 2 * free > 0, kept
 
 
 def test_limits_are_kept_at_every_state(corpus, table_of):

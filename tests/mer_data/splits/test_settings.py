@@ -4,7 +4,8 @@ import pytest
 
 from mer_data.errors import SplitError
 from mer_data.splits import RepartitionSettings
-from mer_data.splits.settings import DEFAULT_SEVERITY
+from mer_data.splits.defaults import default_of
+from mer_data.splits.settings import SearchVersionError
 from mer_data.tasks import TASKS
 
 
@@ -35,16 +36,28 @@ def test_values_outside_their_range_are_refused(options, message):
     assert "\n" not in str(caught.value)
 
 
-def test_the_default_severity_is_that_of_the_task_and_the_largest_for_videos():
-    assert set(DEFAULT_SEVERITY) == set(TASKS)
-    for name, task in TASKS.items():
-        assert RepartitionSettings().severity_of(task) == DEFAULT_SEVERITY[name]
-        assert RepartitionSettings(group_by="video").severity_of(task) == 1
-        assert RepartitionSettings(group_by="video", severity=0.0).severity_of(task) == 0
+@pytest.mark.parametrize("dataset", ["mosi", "mosei"])
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_what_is_not_chosen_is_the_default_of_the_corpus_and_task(dataset, task):
+    default = default_of(dataset, task.name)
+    settings = RepartitionSettings().for_corpus(dataset, task)
+    assert (settings.group_by, settings.severity) == (default.group_by, default.severity[default.group_by])
+    for group_by, severity in default.severity.items():
+        assert RepartitionSettings(group_by=group_by).for_corpus(dataset, task).severity == severity
+    assert settings.steps_per_utterance == {"utterance": 40, "video": 80}[default.group_by]
+    chosen = RepartitionSettings(group_by="video", severity=0.0, steps_per_utterance=7)
+    assert chosen.for_corpus(dataset, task) == chosen
+
+
+def test_a_corpus_that_was_not_calibrated_takes_the_defaults_of_cmu_mosi():
+    for task in TASKS:
+        assert default_of("mine", task) == default_of("mosi", task)
 
 
 def test_what_is_recorded_makes_the_settings_again():
-    settings = RepartitionSettings(seed=3, sizes=(5, 4, 3), keep_valid="ood", smoothing=0.25)
+    settings = RepartitionSettings(
+        seed=3, sizes=(5, 4, 3), keep_valid="ood", smoothing=0.25, group_by="utterance"
+    ).for_corpus("mosi", TASKS["binary"])
     recorded = json.loads(json.dumps(settings.recorded(0.5)))
     assert recorded == {
         "seed": 3,
@@ -58,6 +71,20 @@ def test_what_is_recorded_makes_the_settings_again():
         "restarts": 2,
         "steps_per_utterance": 40,
     }
-    again = RepartitionSettings(**{**recorded, "sizes": tuple(recorded["sizes"])})
+    again = RepartitionSettings.from_recorded({"name": "repartition", **recorded})
     assert again.recorded(0.5) == recorded
     assert RepartitionSettings().recorded(1.0)["sizes"] is None
+
+
+def test_the_version_of_the_search_is_recorded_where_it_is_not_the_first():
+    recorded = RepartitionSettings(group_by="video").recorded(1.0)
+    assert recorded["version"] == 2
+    assert RepartitionSettings.from_recorded(recorded).group_by == "video"
+    del recorded["version"]
+    with pytest.raises(SearchVersionError, match="another version of the search: found 1, expected 2"):
+        RepartitionSettings.from_recorded(recorded)
+
+
+def test_unknown_parameters_are_those_of_another_version():
+    with pytest.raises(SplitError, match=r"parameters of another version: found .*'colour'"):
+        RepartitionSettings.from_recorded({"name": "repartition", "colour": "red"})

@@ -6,16 +6,16 @@ import pytest
 
 from mer_data.splits.divergence import random_divergence, random_side, split_divergence
 from mer_data.splits.probes import bag_of_words_probe, cross_validated
-from mer_data.splits.shift import ShiftMeter
+from mer_data.splits.shift import ShiftMeter, deviations_above_random, stated_comparison
 from mer_data.splits.words import NumberedWords, words_of
 from mer_data.tasks import TASKS
 
 FOLDS = ("train", "valid", "test")
 
 
-def measure(pool, folds, task="binary", min_count=5, valid_with="train"):
+def measure(pool, folds, task="binary", min_count=5, **options):
     meter = ShiftMeter(pool, TASKS[task], min_count=min_count, smoothing=1.0)
-    return meter.measure(np.array(folds, dtype=str), valid_with=valid_with)
+    return meter.measure(np.array(folds, dtype=str), **options)
 
 
 @pytest.fixture
@@ -182,6 +182,27 @@ def test_what_a_split_is_compared_with_is_measured_once(corpus, folds, monkeypat
         assert first["text_probe"][name] == second["text_probe"][name]
     monkeypatch.undo()
     assert second == measure(corpus, shuffled)
+
+
+def test_a_split_of_whole_videos_is_compared_with_random_choices_of_videos(corpus, table_of, folds):
+    shift = measure(corpus, folds, random_units="video")
+    assert shift["random_units"] == "video"
+    assert stated_comparison(shift) == {"valid_with": "train", "random_units": "video"}
+    videos = np.unique(corpus["video_id"], return_inverse=True)[1]
+    mean, std = random_divergence(table_of(corpus), int((folds == "test").sum()), 1.0, videos)
+    bits = shift["word_label_divergence_bits"]
+    assert (bits["random_mean"], bits["random_std"]) == pytest.approx((mean, std), abs=1e-6)
+    assert deviations_above_random(shift) == pytest.approx((bits["this_split"] - mean) / std, abs=1e-2)
+    single = measure(corpus, folds)
+    assert "random_units" not in single
+    assert single["word_label_divergence_bits"]["this_split"] == bits["this_split"]
+    assert single["text_probe"]["random_mean"] != shift["text_probe"]["random_mean"]
+
+
+def test_without_a_spread_of_random_splits_nothing_is_told_in_deviations():
+    bits = {"this_split": 0.1, "random_mean": 0.1, "random_std": 0.0}
+    assert deviations_above_random({"word_label_divergence_bits": bits}) is None
+    assert deviations_above_random({"word_label_divergence_bits": {**bits, "this_split": None}}) is None
 
 
 def test_a_corpus_without_standard_folds_is_compared_with_random_splits_alone(corpus, folds):

@@ -84,6 +84,11 @@ TAMPERED = {
         "error",
         "cannot be made again (the label tolerance cannot be met: ",
     ),
+    "version": (
+        set_key("generator", "version", value=7),
+        "note",
+        "not compared: the split was made by another version of the search: found 7, expected 1",
+    ),
     "unknown parameter": (
         set_key("generator", "excess_bits", value=0.1),
         "error",
