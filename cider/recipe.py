@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 import cider
@@ -18,22 +19,24 @@ from cider.recipe_settings import (
     ModelSettings,
     OtherModelSettings,
     SelectionSettings,
-    Strict,
     TrainingSettings,
     model_of_its_name,
 )
-from mer_data.errors import RecipeError
+from mer_data.errors import RecipeError, did_you_mean
 from mer_data.files import write_text
 from mer_data.resources import resource_folder
+from mer_data.seeds import MAX_SEED
+from mer_data.strict_model import StrictModel, WholeNumber, shortened, tell_faults
 from mer_data.tasks import TaskName
+from mer_data.yaml_files import MAX_DEPTH, Place, YamlDocument, YamlError, parse_yaml, read_yaml, to_yaml
 
 
-class Recipe(Strict):
+class Recipe(StrictModel):
     """A whole experiment."""
 
     name: str
     task: TaskName = "binary"
-    seed: int = Field(default=1111, ge=0)
+    seed: WholeNumber = Field(default=1111, ge=0, le=MAX_SEED)
     data: DataSettings
     model: Annotated[ModelSettings | OtherModelSettings, BeforeValidator(model_of_its_name)] = ModelSettings()
     missing: MissingSettings = MissingSettings()
@@ -77,7 +80,7 @@ class Recipe(Strict):
 
     def save(self, path: Path) -> None:
         """Write the resolved recipe as YAML."""
-        write_text(path, yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False))
+        write_text(path, to_yaml(self.model_dump(mode="json")))
 
 
 def recipe_folder() -> Path:
@@ -98,50 +101,83 @@ def find_recipe(name: str) -> Path:
     named = path.suffix in ("", ".yaml") and (name == path.name or path.parent.name == "recipes")
     if named and packaged.is_file():
         return packaged
-    known = ", ".join(sorted(found.stem for found in recipe_folder().glob("*.yaml")))
-    raise RecipeError(f"no recipe {name!r}", expected=f"a YAML file or one of {known}")
+    known = sorted(found.stem for found in recipe_folder().glob("*.yaml"))
+    raise RecipeError(
+        f"no recipe {name!r}",
+        expected=f"a YAML file or one of {', '.join(known)}",
+        do=did_you_mean(path.stem, known),
+    )
 
 
-def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
+def load_recipe(path: Path, overrides: Sequence[str] = (), *, typed: Collection[str] | None = None) -> Recipe:
     """Read a recipe and apply ``key=value`` overrides (dotted keys, YAML values).
 
+    Args:
+        path: of the recipe.
+        overrides: in the order in which they are applied.
+        typed: those that a person gave with ``--set``; None: all of them.
+
     Raises:
-        RecipeError: not YAML, or any key or value is wrong; everything wrong is told at once.
+        RecipeError: not YAML, or any key or value is wrong; everything wrong is told at once, each with the
+            line or the override that it came from.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"cannot read the recipe ({error})", where=path) from error
+    document = read_yaml(path, "recipe", RecipeError)
+    content = document.content
     if not isinstance(content, dict):
         raise RecipeError("a recipe is a mapping of keys", where=path, found=type(content).__name__)
+    origins = _Origins(document)
     for override in overrides:
-        _override(content, override)
+        option = "--set" if typed is None or override in typed else "override"
+        told = f"{option} {shortened(override)}"
+        origins.overridden[_override(content, override, told)] = told
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        wrong = "; ".join(_tell(one["loc"], one["msg"]) for one in error.errors())
-        raise RecipeError(f"wrong recipe ({wrong})", where=path, do="Correct these keys") from error
+        wrong = tell_faults(error, origins.of)
+        where = path if origins.in_file else None
+        raise RecipeError(f"wrong recipe ({wrong})", where=where, do="Correct these keys") from error
 
 
-def _tell(place: tuple[int | str, ...], message: str) -> str:
-    key = f"{'.'.join(map(str, place))}: " if place else ""
-    return key + message.removeprefix("Value error, ")
+@dataclass
+class _Origins:
+    """Where the values of a recipe came from: lines of its file, and overrides by their keys."""
+
+    document: YamlDocument
+    overridden: dict[Place, str] = field(default_factory=dict)
+    in_file: bool = False
+
+    def of(self, place: Place) -> str | None:
+        """Return the origin of a wrong value; of a group, that of the overridden values in it."""
+        whole = [text for key, text in self.overridden.items() if place[: len(key)] == key]
+        parts = [text for key, text in self.overridden.items() if key[: len(place)] == place]
+        if not whole:
+            self.in_file = True
+        if whole or parts:
+            return ", ".join(whole[-1:] or parts)
+        line = self.document.line(place)
+        return f"line {line}" if line else None
 
 
-def _override(content: dict[str, Any], override: str) -> None:
+def _override(content: dict[str, Any], override: str, told: str) -> Place:
+    """Set a value in a recipe, and return its place; ``told`` is what messages call the override."""
     key, separator, value = override.partition("=")
     if not separator or not key:
         raise RecipeError(
-            "not an override", found=repr(override), expected="key=value, such as model.layers=3"
+            "not an override",
+            found=told,
+            expected="key=value, such as --set model.layers=3",
         )
-    *parents, last = key.split(".")
-    place = content
-    for parent in parents:
-        inner = place.setdefault(parent, {})
+    place = tuple(key.split("."))
+    if len(place) > MAX_DEPTH:
+        raise RecipeError(f"too many groups of keys in {told}", expected=f"at most {MAX_DEPTH}")
+    group = content
+    for name in place[:-1]:
+        inner = group.setdefault(name, {})
         if not isinstance(inner, dict):
-            raise RecipeError(f"{parent!r} of override {override!r} is not a group of keys")
-        place = inner
+            raise RecipeError(f"{name!r} of {told} is not a group of keys")
+        group = inner
     try:
-        place[last] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise RecipeError("the value of an override is not YAML", found=repr(override)) from error
+        group[place[-1]] = parse_yaml(value).content
+    except YamlError as error:
+        raise RecipeError(f"the value of {told} is not plain YAML ({error})") from error
+    return place

@@ -6,9 +6,6 @@ from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
     SerializeAsAny,
     ValidationInfo,
@@ -17,8 +14,10 @@ from pydantic import (
 )
 
 from cider.models.registry import find_model
-from cider.models.settings import BackboneSettings
+from cider.models.settings import BackboneSettings, DropoutRate, Heads, Layers, Width
 from mer_data.errors import RecipeError
+from mer_data.seeds import MAX_SEED
+from mer_data.strict_model import Number, StrictModel, WholeNumber
 from mer_data.tasks import TaskName
 
 Maci = Literal["none", "label", "language", "both"]
@@ -26,20 +25,11 @@ Pattern = Literal["rmfm", "rmfm_same", "rmm", "tmfm", "stmfm"]
 TrainingPattern = Literal[Pattern, "none"]
 EvaluationPattern = Literal[Pattern, "smm"]
 Debiasing = Literal["probability", "log"]
+MixedPrecision = Literal["auto", "no", "bf16", "fp16"]
 EvaluationPrecision = Literal["float32", "bf16"]
 Fusion = Literal["composite", "vanilla"]
 Metric = Literal["acc2", "f1", "acc3", "acc7"]
 TASK_METRICS: dict[TaskName, tuple[Metric, ...]] = {"binary": ("acc2", "f1", "acc3"), "seven": ("acc7",)}
-
-
-def _yaml_no(value: object) -> object:
-    return "no" if value is False else value
-
-
-MixedPrecision = Annotated[
-    Literal["auto", "no", "bf16", "fp16"],
-    BeforeValidator(_yaml_no),  # YAML reads a bare no as false
-]
 
 
 def _rising(rates: tuple[float, ...]) -> tuple[float, ...]:
@@ -48,25 +38,19 @@ def _rising(rates: tuple[float, ...]) -> tuple[float, ...]:
     return rates
 
 
-Rates = Annotated[tuple[float, ...], AfterValidator(_rising)]
+Rates = Annotated[tuple[Number, ...], Field(max_length=1001), AfterValidator(_rising)]
 
 
 def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
-    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
-        raise ValueError("seeds must be different numbers from 0 on")
+    if not seeds or min(seeds) < 0 or max(seeds) > MAX_SEED or len(set(seeds)) < len(seeds):
+        raise ValueError(f"seeds must be different numbers from 0 to {MAX_SEED}")
     return seeds
 
 
-Seeds = Annotated[tuple[int, ...], AfterValidator(_distinct)]
+Seeds = Annotated[tuple[WholeNumber, ...], Field(max_length=1000), AfterValidator(_distinct)]
 
 
-class Strict(BaseModel):
-    """Unknown keys are errors; a loaded recipe does not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class DataSettings(Strict):
+class DataSettings(StrictModel):
     """Which store and split: names in the workspace, or paths; ``split: null`` takes the only one."""
 
     dataset: str
@@ -74,7 +58,7 @@ class DataSettings(Strict):
     split: str | None = None
 
 
-class _AnyModel(Strict):
+class _AnyModel(StrictModel):
     """What every model has.
 
     ``maci`` names the halves of causal inference that are on. ``classifier_start`` says how the classifiers
@@ -105,14 +89,14 @@ class ModelSettings(_AnyModel):
     """
 
     name: Literal["cider"] = "cider"
-    width: int = Field(default=32, gt=0)
-    layers: int = Field(default=2, ge=1)
-    heads: int = Field(default=4, ge=1)
-    attention_dropout: float = Field(default=0.1, ge=0, lt=1)
-    embedding_dropout: float = Field(default=0.1, ge=0, lt=1)
-    output_dropout: float = Field(default=0.1, ge=0, lt=1)
-    relu_dropout: float = Field(default=0.1, ge=0, lt=1)
-    residual_dropout: float = Field(default=0.1, ge=0, lt=1)
+    width: Width = 32
+    layers: Layers = 2
+    heads: Heads = 4
+    attention_dropout: DropoutRate = 0.1
+    embedding_dropout: DropoutRate = 0.1
+    output_dropout: DropoutRate = 0.1
+    relu_dropout: DropoutRate = 0.1
+    residual_dropout: DropoutRate = 0.1
     residual_from_norm: bool = False
     word_alignment: bool = True
     fusion: Fusion = "composite"
@@ -148,7 +132,7 @@ def model_of_its_name(value: object) -> object:
     return ModelSettings.model_validate(value)
 
 
-class MissingSettings(Strict):
+class MissingSettings(StrictModel):
     """What is removed in training: one rate in [0, 1) per utterance, or (R's way) a new one per position.
 
     Pattern ``none`` trains on complete data; CIDer, which compares complete with incomplete, refuses it.
@@ -164,15 +148,15 @@ class MissingSettings(Strict):
         return self
 
 
-class LossSettings(Strict):
+class LossSettings(StrictModel):
     """Weights of the distillation losses (paper eq. 30)."""
 
-    alpha_reconstruction: float = Field(default=0.5, ge=0)
-    beta_attention: float = Field(default=0.1, ge=0)
-    gamma_joint: float = Field(default=0.5, ge=0)
+    alpha_reconstruction: Number = Field(default=0.5, ge=0, le=1000)
+    beta_attention: Number = Field(default=0.1, ge=0, le=1000)
+    gamma_joint: Number = Field(default=0.5, ge=0, le=1000)
 
 
-class TrainingSettings(Strict):
+class TrainingSettings(StrictModel):
     """Optimisation (method section 4).
 
     ``batch_size`` utterances make one step, over all processes; ``gradient_accumulation`` is the number of
@@ -180,25 +164,25 @@ class TrainingSettings(Strict):
     whole batch.
     """
 
-    batch_size: int = Field(default=128, gt=0)
-    gradient_accumulation: int = Field(default=1, gt=0)
-    max_epochs: int = Field(default=200, gt=0)
-    patience: int = Field(default=10, gt=0)
-    learning_rate: float = Field(default=1e-3, gt=0)
-    encoder_learning_rate: float = Field(default=5e-5, gt=0)
-    encoder_weight_decay: float = Field(default=1e-3, ge=0)
+    batch_size: WholeNumber = Field(default=128, gt=0, le=65_536)
+    gradient_accumulation: WholeNumber = Field(default=1, gt=0, le=65_536)
+    max_epochs: WholeNumber = Field(default=200, gt=0, le=100_000)
+    patience: WholeNumber = Field(default=10, gt=0, le=100_000)
+    learning_rate: Number = Field(default=1e-3, gt=0, le=10)
+    encoder_learning_rate: Number = Field(default=5e-5, gt=0, le=10)
+    encoder_weight_decay: Number = Field(default=1e-3, ge=0, le=10)
     mixed_precision: MixedPrecision = "auto"
-    num_workers: int = Field(default=0, ge=0)
+    num_workers: WholeNumber = Field(default=0, ge=0, le=256)
 
 
-class SelectionSettings(Strict):
+class SelectionSettings(StrictModel):
     """What decides on the validation fold when to stop and which epoch to keep: a mean over rates."""
 
     metric: Literal["loss", Metric] = "loss"
     rates: Rates = (0.0,)
 
 
-class EvaluationSettings(Strict):
+class EvaluationSettings(StrictModel):
     """What ``cider evaluate`` measures, and how (method section 6).
 
     Attributes:
@@ -215,11 +199,11 @@ class EvaluationSettings(Strict):
     pattern: EvaluationPattern = "rmfm"
     rates: Rates = tuple(round(0.1 * step, 1) for step in range(11))
     mask_seeds: Seeds = (0,)
-    batch_size: int = Field(default=32, gt=0)
+    batch_size: WholeNumber = Field(default=32, gt=0, le=65_536)
     precision: EvaluationPrecision = "float32"
     tau_metric: Metric | None = None
     debiasing: Debiasing = "probability"
-    resamples: int = Field(default=1000, ge=100)
+    resamples: WholeNumber = Field(default=1000, ge=100, le=100_000)
 
     @property
     def mask_seed(self) -> int:

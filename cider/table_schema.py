@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from cider.recipe_settings import Pattern, Rates
+from mer_data.strict_model import StrictModel
 from mer_data.tasks import TaskName
 
 Kind = Literal["comparison", "ablation", "complexity", "cross_dataset", "per_rate"]
@@ -18,13 +19,7 @@ Place = Literal["complete", "auilc", "training"] | float | Kept
 Value = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-class Strict(BaseModel):
-    """Unknown keys are errors; loaded data does not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Source(Strict):
+class Source(StrictModel):
     """Where the numbers were published."""
 
     title: str
@@ -32,7 +27,7 @@ class Source(Strict):
     arxiv: str
 
 
-class TaskRun(Strict):
+class TaskRun(StrictModel):
     """A packaged recipe and the ``key=value`` overrides that make it train for a setting."""
 
     recipe: str
@@ -45,7 +40,7 @@ class TaskRun(Strict):
         return names[-1] if names else self.recipe
 
 
-class Setting(Strict):
+class Setting(StrictModel):
     """What is trained on and tested on. Cross-dataset settings test on another corpus."""
 
     trained_on: str
@@ -55,7 +50,7 @@ class Setting(Strict):
     runs: dict[TaskName, TaskRun]
 
 
-class Method(Strict):
+class Method(StrictModel):
     """A compared method.
 
     Attributes:
@@ -71,7 +66,7 @@ class Method(Strict):
     floor: bool = False
 
 
-class Shared(Strict):
+class Shared(StrictModel):
     """What all tables have in common (``shared.yaml``)."""
 
     source: Source
@@ -80,7 +75,7 @@ class Shared(Strict):
     methods: dict[str, Method]
 
 
-class ColumnGroup(Strict):
+class ColumnGroup(StrictModel):
     """Columns that differ in the metric, and in the rate or the kept modalities where ``at`` lists them.
 
     Attributes:
@@ -113,7 +108,7 @@ class ColumnGroup(Strict):
         return self.at if isinstance(self.at, tuple) else (self.at,)
 
 
-class Row(Strict):
+class Row(StrictModel):
     """One published row.
 
     Attributes:
@@ -136,14 +131,14 @@ class Row(Strict):
         return self.label or self.method
 
 
-class Link(Strict):
+class Link(StrictModel):
     """A group of columns of another table."""
 
     table: str
     group: str
 
 
-class TableFile(Strict):
+class TableFile(StrictModel):
     """A table's file. ``complete`` and ``area``, of a per-rate table: where rate 0.0 and the AUILC are."""
 
     number: str

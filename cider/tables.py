@@ -13,9 +13,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-import yaml
-from pydantic import ValidationError
-
 from cider.recipe import recipe_folder
 from cider.recipe_settings import TASK_METRICS
 from cider.table_schema import (
@@ -27,11 +24,11 @@ from cider.table_schema import (
     Row,
     Setting,
     Shared,
-    Strict,
     TableFile,
     Unit,
 )
-from mer_data.errors import RecipeError
+from mer_data.errors import RecipeError, did_you_mean
+from mer_data.strict_model import load_model
 from mer_data.tasks import TaskName
 
 if TYPE_CHECKING:
@@ -77,7 +74,6 @@ class Run:
 
 
 Picked = TypeVar("Picked", Row, Column)
-Model = TypeVar("Model", bound=Strict)
 
 
 @dataclass(frozen=True)
@@ -220,7 +216,12 @@ class PublishedTable:
 
     def _pick(self, kind: str, name: str, known: dict[str, Picked]) -> Picked:
         if name not in known:
-            raise RecipeError(f"no {kind} {name!r}", where=self.name, expected=", ".join(known))
+            raise RecipeError(
+                f"no {kind} {name!r}",
+                where=self.name,
+                expected=", ".join(known),
+                do=did_you_mean(name, known),
+            )
         return known[name]
 
 
@@ -243,9 +244,18 @@ def load_table(name: str, folder: Path | None = None) -> PublishedTable:
     """
     folder = folder or tables_folder()
     if name not in (known := known_tables(folder)):
-        raise RecipeError(f"no table {name!r}", expected=f"one of {', '.join(known) or 'none'}")
+        raise RecipeError(
+            f"no table {name!r}",
+            expected=f"one of {', '.join(known) or 'none'}",
+            do=did_you_mean(name, known),
+        )
     path = folder / f"{name}.yaml"
-    table = PublishedTable(name, _read(path, TableFile), _read(folder / "shared.yaml", Shared), folder)
+    table = PublishedTable(
+        name,
+        load_model(path, TableFile, "table", RecipeError),
+        load_model(folder / "shared.yaml", Shared, "table", RecipeError),
+        folder,
+    )
     _check(table, path)
     return table
 
@@ -260,17 +270,6 @@ def find_table(name: str) -> PublishedTable:
     if path.suffix in (".yaml", ".yml") and path.is_file():
         return load_table(path.stem, path.parent)
     return load_table(name)
-
-
-def _read(path: Path, model: type[Model]) -> Model:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return model.model_validate(content)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RecipeError(f"cannot read the table ({error})", where=path) from error
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-        raise RecipeError(f"wrong table ({wrong})", where=path, do="Correct these keys") from error
 
 
 def _check(table: PublishedTable, path: Path) -> None:

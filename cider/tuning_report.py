@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import optuna
 import pandas as pd
-import yaml
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
@@ -20,6 +19,7 @@ from cider.tuning_space import exact_values, with_values
 from mer_data.errors import RunError
 from mer_data.files import write_text
 from mer_data.reports.figures import save_figure, series_style
+from mer_data.yaml_files import to_yaml
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -102,7 +102,7 @@ def best_recipe_text(recipe: Recipe, best: FrozenTrial, study: optuna.Study, pat
     return (
         f"# cider train {shlex.quote(str(path))}\n"
         f"# Trial {best.number} of study {study.study_name!r}, chosen on validation: {metric} {value:.4f}.\n"
-        + yaml.safe_dump(tuned.model_dump(mode="json"), sort_keys=False)
+        + to_yaml(tuned.model_dump(mode="json"))
     )
 
 

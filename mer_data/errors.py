@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from pathlib import Path
 
 DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError)
@@ -38,7 +40,7 @@ class MerDataError(Exception):
             message += (", " if found is not None else ": ") + f"expected {expected}"
         message = message.rstrip(".") + "."
         if do:
-            message += f" {do.rstrip('.')}."
+            message += f" {do}" if do.endswith("?") else f" {do.rstrip('.')}."
         super().__init__(" ".join(message.split()))
 
 
@@ -72,3 +74,16 @@ class RecipeError(MerDataError):
 
 class RunError(MerDataError):
     """A training run or its folder cannot be used."""
+
+
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word that ``word`` may be a slip or the beginning of."""
+    words = list(known)
+    begun = [one for one in words if word and one.startswith(word)]
+    return next(iter(difflib.get_close_matches(word[:80], words, n=1) or begun), None)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """Return "Did you mean ...?" where a known word is close to ``word``; what an error asks to do."""
+    close = closest(word, known)
+    return close and f"Did you mean {close}?"

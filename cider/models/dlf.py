@@ -17,10 +17,11 @@ from cider.model.pooling import JointHead
 from cider.model.shapes import FeatureShapes
 from cider.models.dlf_losses import margin_loss, orthogonality, restored
 from cider.models.mult_encoder import EncoderSettings, MultEncoder
-from cider.models.settings import BackboneSettings
+from cider.models.settings import BackboneSettings, DropoutRate, Heads, Layers, Width
 from cider.models.steps import Steps, check_batch
 from mer_data.batches import Batch, SpecialTokens
 from mer_data.dropout import Dropout
+from mer_data.strict_model import Number, WholeNumber
 
 MODALITIES = ("text", "audio", "vision")
 #: Weights of the auxiliary cross-entropies: shared features, then language, audio and vision.
@@ -48,19 +49,19 @@ class DLFSettings(BackboneSettings):
         margin: of the margin loss, per class of distance.
     """
 
-    width: int = Field(default=50, gt=0)
-    heads: int = Field(default=10, gt=0)
-    layers: int = Field(default=2, ge=1)
-    memory_layers: int = Field(default=3, ge=1)
-    kernel: int = Field(default=5, ge=1)
-    text_dropout: float = Field(default=0.5, ge=0, lt=1)
-    attention_dropout: float = Field(default=0.3, ge=0, lt=1)
-    audio_attention_dropout: float = Field(default=0.2, ge=0, lt=1)
-    embedding_dropout: float = Field(default=0.2, ge=0, lt=1)
-    relu_dropout: float = Field(default=0.0, ge=0, lt=1)
-    residual_dropout: float = Field(default=0.0, ge=0, lt=1)
-    output_dropout: float = Field(default=0.5, ge=0, lt=1)
-    margin: float = Field(default=0.15, ge=0)
+    width: Width = 50
+    heads: Heads = 10
+    layers: Layers = 2
+    memory_layers: Layers = 3
+    kernel: WholeNumber = Field(default=5, ge=1, le=999)
+    text_dropout: DropoutRate = 0.5
+    attention_dropout: DropoutRate = 0.3
+    audio_attention_dropout: DropoutRate = 0.2
+    embedding_dropout: DropoutRate = 0.2
+    relu_dropout: DropoutRate = 0.0
+    residual_dropout: DropoutRate = 0.0
+    output_dropout: DropoutRate = 0.5
+    margin: Number = Field(default=0.15, ge=0, le=1000)
 
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> DLFSettings:

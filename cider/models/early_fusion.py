@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import torch
-from pydantic import Field
 from torch import nn
 
 from cider.maci import JointRepresentation
 from cider.model.masking import masked_mean
 from cider.model.shapes import FeatureShapes
-from cider.models.settings import BackboneSettings
+from cider.models.settings import BackboneSettings, DropoutRate, Width
 from mer_data.batches import Batch, SpecialTokens
 from mer_data.dropout import Dropout
 
@@ -17,8 +16,8 @@ from mer_data.dropout import Dropout
 class EarlyFusionSettings(BackboneSettings):
     """Attributes: ``width`` of the two hidden layers, and ``dropout`` after each."""
 
-    width: int = Field(default=64, gt=0)
-    dropout: float = Field(default=0.1, ge=0, lt=1)
+    width: Width = 64
+    dropout: DropoutRate = 0.1
 
 
 class EarlyFusion(nn.Module):

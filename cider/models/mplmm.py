@@ -19,9 +19,10 @@ from cider.maci import JointRepresentation
 from cider.model.pooling import JointHead
 from cider.model.shapes import FeatureShapes
 from cider.models.mult_encoder import EncoderSettings, MultEncoder
-from cider.models.settings import BackboneSettings
+from cider.models.settings import BackboneSettings, DropoutRate, Heads, Layers, Width
 from cider.models.steps import Steps, check_batch
 from mer_data.batches import Batch, SpecialTokens
+from mer_data.strict_model import WholeNumber
 
 #: For each modality, the two others.
 OTHERS = ((1, 2), (0, 2), (0, 1))
@@ -44,15 +45,15 @@ class MPLMMSettings(BackboneSettings):
         output_dropout: in the residual head.
     """
 
-    width: int = Field(default=30, gt=0)
-    heads: int = Field(default=5, gt=0)
-    layers: int = Field(default=5, ge=1)
-    prompt_length: int = Field(default=16, ge=1)
-    attention_dropout: float = Field(default=0.1, ge=0, lt=1)
-    embedding_dropout: float = Field(default=0.25, ge=0, lt=1)
-    relu_dropout: float = Field(default=0.1, ge=0, lt=1)
-    residual_dropout: float = Field(default=0.1, ge=0, lt=1)
-    output_dropout: float = Field(default=0.1, ge=0, lt=1)
+    width: Width = 30
+    heads: Heads = 5
+    layers: Layers = 5
+    prompt_length: WholeNumber = Field(default=16, ge=1, le=1024)
+    attention_dropout: DropoutRate = 0.1
+    embedding_dropout: DropoutRate = 0.25
+    relu_dropout: DropoutRate = 0.1
+    residual_dropout: DropoutRate = 0.1
+    output_dropout: DropoutRate = 0.1
 
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> MPLMMSettings:

@@ -100,7 +100,9 @@ class Plan:
 
     def _recipes(self, run: Run) -> tuple[Recipe, ...]:
         path = find_recipe(run.recipe)
-        return tuple(load_recipe(path, (*run.overrides, f"seed={seed}")) for seed in self.seeds)
+        return tuple(
+            load_recipe(path, (*run.overrides, f"seed={seed}"), typed=self.overrides) for seed in self.seeds
+        )
 
 
 def make_plan(

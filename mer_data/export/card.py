@@ -6,8 +6,6 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-
 from mer_data.export.card_shift import shift_section
 from mer_data.export.facts import Facts, FoldFacts
 from mer_data.export.remake import commands_again
@@ -17,6 +15,7 @@ from mer_data.reports.exhibits import Exhibits
 from mer_data.reports.how_made import how_made
 from mer_data.reports.page import Report, Section
 from mer_data.reports.values import UNKNOWN, count_of, number, percent
+from mer_data.yaml_files import to_yaml
 
 SUFFIX = ".card.md"
 CROISSANT = ".croissant.json"
@@ -68,7 +67,7 @@ def _header(facts: Facts) -> str:
         "license_name": "terms of the corpus",
         "tags": ["multimodal", "sentiment-analysis", facts.corpus.dataset],
     }
-    return f"---\n{yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)}---\n"
+    return f"---\n{to_yaml(fields)}---\n"
 
 
 def _intro(facts: Facts) -> list[str]:

@@ -10,29 +10,22 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 import mer_data
 from mer_data.errors import SourceError
 from mer_data.resources import resource_folder
+from mer_data.strict_model import Number, StrictModel, WholeNumber, load_model
 from mer_data.workspace import Workspace, home
 
 Role = Literal["labels", "words", "audio", "vision"]
 FileRole = Literal["labels", "words", "audio", "vision", "text", "processed"]
 Via = Literal["http", "hub", "manual"]
-_MOST_FAULTS = 3
 
 
-class _Strict(BaseModel):
-    """Unknown keys are errors; values do not change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class FeatureSet(_Strict):
+class FeatureSet(StrictModel):
     """One published set of features (or labels, or words) and how it is recognised and prepared.
 
     ``frame_rate_hz`` is the rate to which unaligned streams are averaged; ``None`` keeps the frames.
@@ -43,11 +36,11 @@ class FeatureSet(_Strict):
     role: Role
     name: str
     roots: tuple[str, ...] = Field(min_length=1)
-    columns: tuple[int, ...] | None = None
-    frame_rate_hz: float | None = Field(default=None, gt=0)
+    columns: tuple[Annotated[WholeNumber, Field(ge=0)], ...] | None = None
+    frame_rate_hz: Number | None = Field(default=None, gt=0, le=100_000)
     level: Literal["frame", "utterance"] = "frame"
-    scale: float = 1.0
-    shift: float = 0.0
+    scale: Number = 1.0
+    shift: Number = 0.0
     origin: str = ""
 
     @model_validator(mode="after")
@@ -61,22 +54,22 @@ class FeatureSet(_Strict):
         return _plain(root) in {_plain(known) for known in self.roots}
 
 
-class Folds(_Strict):
+class Folds(StrictModel):
     """Where the standard folds come from: the SDK's lists, or a JSON file in the source folder."""
 
     kind: Literal["sdk", "file"]
     name: str
 
 
-class Limits(_Strict):
+class Limits(StrictModel):
     """Longest rows that a model is served; a store itself keeps everything."""
 
-    text: int = Field(gt=2)
-    audio: int = Field(gt=0)
-    vision: int = Field(gt=0)
+    text: WholeNumber = Field(gt=2, le=100_000)
+    audio: WholeNumber = Field(gt=0, le=1_000_000)
+    vision: WholeNumber = Field(gt=0, le=1_000_000)
 
 
-class Expected(_Strict):
+class Expected(StrictModel):
     """What the published files are known to have, with their oddities.
 
     Attributes:
@@ -85,12 +78,12 @@ class Expected(_Strict):
         folds: segments in "train", "valid", "test" and in no fold ("none").
     """
 
-    videos: int = Field(gt=0)
-    segments: int = Field(gt=0)
-    folds: dict[Literal["train", "valid", "test", "none"], int]
+    videos: WholeNumber = Field(gt=0)
+    segments: WholeNumber = Field(gt=0)
+    folds: dict[Literal["train", "valid", "test", "none"], WholeNumber]
 
 
-class PublishedFile(_Strict):
+class PublishedFile(StrictModel):
     """One file that somebody publishes.
 
     Attributes:
@@ -113,7 +106,7 @@ class PublishedFile(_Strict):
     sdk: str | None = None
     addresses: tuple[str, ...] = ()
     path: str | None = None
-    bytes: int | None = Field(default=None, gt=0)
+    bytes: WholeNumber | None = Field(default=None, gt=0, le=1 << 50)
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     task: Literal["binary", "seven"] | None = None
 
@@ -125,14 +118,14 @@ class PublishedFile(_Strict):
         return self
 
 
-class Widths(_Strict):
+class Widths(StrictModel):
     """Feature columns by which processed files of a publication are told from others."""
 
-    audio: int = Field(gt=0)
-    vision: int = Field(gt=0)
+    audio: WholeNumber = Field(gt=0)
+    vision: WholeNumber = Field(gt=0)
 
 
-class Collection(_Strict):
+class Collection(StrictModel):
     """Files that were published together.
 
     Attributes:
@@ -170,7 +163,7 @@ class Collection(_Strict):
         return self
 
 
-class SourceManifest(_Strict):
+class SourceManifest(StrictModel):
     """Everything the builder must know about one dataset, and where its files are published.
 
     ``expected`` says what is in the label file ("labels") and in MMSA's table and pickles ("table"), which
@@ -281,19 +274,4 @@ def read_source_manifest(path: Path) -> SourceManifest:
     Raises:
         SourceError: not YAML, or it breaks the schema.
     """
-    try:
-        return SourceManifest.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SourceError(f"source manifest is not YAML ({error})", where=path) from error
-    except ValidationError as error:
-        raise SourceError(f"source manifest {_faults(error)}", where=path) from error
-
-
-def _faults(error: ValidationError) -> str:
-    """What is wrong with which keys; a misspelt one is unknown, and the right one is missing."""
-    told = [
-        f"key {'.'.join(map(str, one['loc'])) or 'the whole'!r}: {one['msg'].removeprefix('Value error, ')}"
-        for one in error.errors()
-    ]
-    more = [f"and {len(told) - _MOST_FAULTS} more"] if len(told) > _MOST_FAULTS else []
-    return "; ".join([*told[:_MOST_FAULTS], *more])
+    return load_model(path, SourceManifest, "source manifest", SourceError)

@@ -81,15 +81,16 @@ def test_a_recipe_that_cannot_be_read_is_one_error(tmp_path):
         load_recipe(write(tmp_path, "- name"))
     with pytest.raises(RecipeError, match=r"a recipe is a mapping of keys .* found NoneType"):
         load_recipe(write(tmp_path, ""))
-    with pytest.raises(RecipeError, match=r"cannot read the recipe \(while parsing"):
+    with pytest.raises(RecipeError, match=r"cannot read the recipe \(column 14: while parsing"):
         load_recipe(write(tmp_path, "name: [sample"))
     with pytest.raises(RecipeError, match=r"cannot read the recipe .*absent.yaml"):
         load_recipe(tmp_path / "absent.yaml")
 
 
 def test_unknown_keys_and_wrong_types_are_named():
-    refuse(r"model\.layer: Extra inputs are not permitted", "model.layer=3")
-    refuse("modle: Extra inputs", "modle.layers=3")
+    refuse(r"model\.layer: unknown key, did you mean layers\? known here: name, .*fusion", "model.layer=3")
+    refuse(r"modle: unknown key, did you mean model\? known here: name, task, seed, data", "modle.layers=3")
+    refuse("colour: unknown key, known here: ", "colour=red")
     refuse(r"model\.layers: Input should be a valid integer", "model.layers=many")
     refuse(r"model\.layers: Input should be greater than or equal to 1", "model.layers=0")
     refuse(r"missing\.pattern: Input should be 'rmfm', 'rmfm_same'", "missing.pattern=smm")
@@ -97,23 +98,128 @@ def test_unknown_keys_and_wrong_types_are_named():
         r"selection\.metric: Input should be 'loss', 'acc2', 'f1', 'acc3' or 'acc7'", "selection.metric=f2"
     )
     refuse("data: Input should be a valid dictionary", "data=mosi")
-    refuse(r"seed: Input should be greater than or equal to 0\)", "seed=-1")
+    refuse(r"seed: Input should be greater than or equal to 0, found -1 \(--set seed=-1\)", "seed=-1")
+    refuse(r"missing\.pattern: .*, did you mean rmfm\?, found 'rmfn'", "missing.pattern=rmfn")
 
 
 def test_everything_wrong_is_told_at_once_and_in_one_line():
-    with pytest.raises(
-        RecipeError, match=r"wrong recipe \(.*\) in .*sample.yaml\. Correct these keys\."
-    ) as info:
+    with pytest.raises(RecipeError, match=r"wrong recipe \(.*\)\. Correct these keys\.") as info:
         load_recipe(find_recipe("sample"), ("model.layers=no", "training.batch_size=0", "colour=red"))
     for key in ("model.layers", "training.batch_size", "colour"):
         assert f"{key}: " in str(info.value)
     assert "\n" not in str(info.value)
 
 
+# --- where a wrong value came from ---
+
+
+def test_a_wrong_override_is_told_as_such_and_not_as_the_file_s():
+    with pytest.raises(RecipeError, match=r"found 0 \(--set model\.layers=0\)") as info:
+        load_recipe(find_recipe("sample"), ("model.layers=0", "training.patience=3"))
+    assert "sample.yaml" not in str(info.value)
+    assert "patience" not in str(info.value)
+
+
+def test_a_wrong_line_of_the_file_is_told_with_its_number(tmp_path):
+    path = write(tmp_path, "name: mine\ndata:\n  dataset: mosi\nmodel:\n  layers: 0\n  heads: 4\n")
+    with pytest.raises(RecipeError, match=r"model\.layers: .*, found 0 \(line 5\)\) in .*mine\.yaml"):
+        load_recipe(path, ("model.heads=2",))
+
+
+def test_file_and_override_are_told_apart_in_one_message(tmp_path):
+    path = write(tmp_path, "name: mine\ndata: {dataset: mosi}\nseed: -1\n")
+    with pytest.raises(
+        RecipeError, match=r"found -1 \(line 3\).*found 0 \(--set model\.heads=0\)\) in .*mine"
+    ):
+        load_recipe(path, ("model.heads=0",))
+
+
+def test_an_override_within_a_group_is_named_where_the_group_is_wrong():
+    refuse(
+        r"missing: rate per_position .* \(--set missing\.rate=per_position, --set missing\.pattern=rmm\)",
+        "missing.rate=per_position",
+        "missing.pattern=rmm",
+    )
+
+
+def test_a_group_that_an_override_gives_whole_is_its_fault():
+    refuse(r"loss\.alpha: unknown key, did .* \(--set loss=\{alpha: 1\}\)", "loss={alpha: 1}")
+
+
+def test_overrides_of_a_published_table_are_not_called_an_option():
+    with pytest.raises(RecipeError, match=r"found 0 \(override model\.layers=0\)"):
+        load_recipe(find_recipe("sample"), ("model.layers=0", "model.heads=2"), typed=("model.heads=2",))
+
+
+# --- values that no recipe can mean ---
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "seed=18446744073709551616",
+        "seed=4294967296",
+        "model.layers=100000000",
+        "model.width=100000000",
+        "model.heads=1e9",
+        "training.num_workers=100000",
+        "training.batch_size=1000000000",
+        "training.gradient_accumulation=1000000000",
+        "training.max_epochs=1000000000000",
+        "training.learning_rate=.inf",
+        "training.learning_rate=1e400",
+        "loss.beta_attention=.nan",
+        "evaluation.resamples=1000000000",
+        "evaluation.mask_seeds=[18446744073709551616]",
+        "model.layers=true",
+        "model.layers=yes",
+        "model.layers=2.0",
+        "training.learning_rate=true",
+        "evaluation.rates=[false, true]",
+        "seed=2026-13-45",
+        "seed=2026-11-27T25:61:00Z",
+        "seed=1:30",
+    ],
+)
+def test_a_number_out_of_all_bounds_is_told_with_its_key(override):
+    key = override.partition("=")[0]
+    refuse(rf"wrong recipe \({key}[.0-9]*: .* \(--set {key}=.*\)\)\. Correct", override)
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ("model={name: dlf, settings: {layers: 100000000}}", "layers"),
+        ("model={name: mplmm, settings: {prompt_length: 100000000}}", "prompt_length"),
+        ("model={name: early_fusion, settings: {width: 100000000}}", "width"),
+    ],
+)
+def test_settings_of_other_models_have_bounds_too(settings, key):
+    refuse(rf"model\.settings\.{key}: Input should be less than or equal to", settings)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["!!python/name:os.system x", "&a [*a]", "[" * 100, "*x", "{a: 1, a: 2}", '"\\ud800"', "9" * 5000],
+)
+def test_a_value_that_is_not_plain_yaml_is_told_with_its_override(value):
+    refuse(r"the value of --set model\.layers=.* is not plain YAML \(", f"model.layers={value}")
+
+
+def test_a_bare_word_of_older_yaml_stays_a_text():
+    recipe = load_recipe(find_recipe("sample"), ("name=2026-11-27", "data.split=on"))
+    assert (recipe.name, recipe.data.split) == ("2026-11-27", "on")
+
+
+def test_keys_without_end_are_told():
+    refuse("too many groups of keys in --set a.a.a", ".".join("a" * 5000) + "=1")
+
+
 @pytest.mark.parametrize("group", ["selection", "evaluation"])
-@pytest.mark.parametrize("rates", ["[]", "[0.5, 0]", "[0, 0]", "[0, 1.1]", "[-0.1]", "[0, .nan, 1]"])
+@pytest.mark.parametrize("rates", ["[]", "[0.5, 0]", "[0, 0]", "[0, 1.1]", "[-0.1]"])
 def test_rates_rise_within_0_and_1(group, rates):
     refuse(rf"{group}\.rates: rates must rise and lie in \[0, 1\]", f"{group}.rates={rates}")
+    refuse(rf"{group}\.rates\.1: Input should be a finite number", f"{group}.rates=[0, .nan, 1]")
 
 
 # --- keys that must fit each other ---
@@ -205,9 +311,9 @@ def test_an_override_needs_a_key_and_a_value(override):
 
 
 def test_other_bad_overrides():
-    refuse("'name' of override 'name.x=1' is not a group of keys", "name.x=1")
-    refuse(r"the value of an override is not YAML: found 'name=\['", "name=[")
-    refuse(r"model\.: Extra inputs", "model.=3")
+    refuse("'name' of --set name.x=1 is not a group of keys", "name.x=1")
+    refuse(r"the value of --set name=\[ is not plain YAML", "name=[")
+    refuse(r"model\.: unknown key", "model.=3")
 
 
 # --- saving ---

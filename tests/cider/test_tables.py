@@ -287,7 +287,7 @@ def test_unknown_rows_and_columns_list_the_known():
         (lambda t: t["rows"][0]["values"].__setitem__(0, float("nan")), "rows.0.values.0"),
         (lambda t: t.update(kind="per_rate"), "a per-rate table, and no other"),
         (lambda t: t.update(area={"table": "table4", "group": "x"}), "a per-rate table, and no other"),
-        (lambda t: t.update(colour="red"), "colour: Extra inputs"),
+        (lambda t: t.update(colour="red"), "colour: unknown key, .* known here: number, kind"),
     ],
 )
 def test_a_wrong_table_is_one_line(folder, edit, match):

@@ -1,7 +1,7 @@
 import pytest
 
 from mer_data import errors
-from mer_data.errors import MerDataError, SourceError
+from mer_data.errors import MerDataError, SourceError, closest, did_you_mean
 
 
 def test_message_says_what_where_found_expected_and_what_to_do():
@@ -36,3 +36,18 @@ def test_every_error_can_be_caught_as_one():
     children = [value for name, value in vars(errors).items() if name.endswith("Error")]
     assert len(children) >= 7
     assert all(issubclass(child, MerDataError) for child in children)
+
+
+@pytest.mark.parametrize(
+    ("word", "close"),
+    [("layer", "layers"), ("laysers", "layers"), ("alpha", "alpha_reconstruction"), ("x", None), ("", None)],
+)
+def test_a_slip_or_a_beginning_finds_its_word(word, close):
+    assert closest(word, ["heads", "layers", "alpha_reconstruction"]) == close
+
+
+def test_a_suggestion_is_a_question_at_the_end_of_the_line():
+    assert did_you_mean("smaple", ["sample"]) == "Did you mean sample?"
+    assert did_you_mean("smell", ["sample"]) is None
+    error = MerDataError("no recipe 'smaple'", expected="sample", do=did_you_mean("smaple", ["sample"]))
+    assert str(error) == "no recipe 'smaple': expected sample. Did you mean sample?"

@@ -36,7 +36,7 @@ def test_what_the_other_process_finds_missing_stays_one_line():
     ("arguments", "message"),
     [
         (("nope",), "no recipe 'nope'"),
-        (("sample", "--set", "model.layer=3"), "model.layer: Extra inputs are not permitted"),
+        (("sample", "--set", "model.layer=3"), "model.layer: unknown key, did you mean layers?"),
     ],
 )
 def test_a_wrong_recipe_is_one_line(home, cider, fails, arguments, message):

@@ -98,7 +98,7 @@ def test_what_fails_before_training_keeps_the_earlier_run(home, cider, fails, ti
     ("arguments", "message"),
     [
         (("nope",), "no recipe 'nope': expected a YAML file or one of "),
-        (("sample", "--set", "model.layer=3"), "model.layer: Extra inputs are not permitted"),
+        (("sample", "--set", "model.layer=3"), "model.layer: unknown key, did you mean layers?"),
         (("sample", "--set", "model.layers"), "not an override"),
         (
             ("sample", "--set", "missing.rate=per_position", "--set", "missing.pattern=rmm"),

@@ -48,7 +48,7 @@ def test_a_recipe_is_tuned_and_tuned_on(home, cider, tiny_recipe, tmp_path, monk
         (("--storage", "sqlite:////no/such/folder/study.db"), "unable to open database file"),
         (("--storage", "nobase://me:s3cret@host/db"), "in nobase://me:***@host/db"),
         (("--set", "data.split=nope"), "no split 'nope'"),
-        (("--set", "model.layer=3"), "Extra inputs are not permitted"),
+        (("--set", "model.layer=3"), "unknown key, did you mean layers?"),
     ],
 )
 def test_mistakes_are_one_line(home, cider, fails, tiny_recipe, tmp_path, arguments, message):

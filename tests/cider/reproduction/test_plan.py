@@ -113,7 +113,7 @@ def test_what_does_not_fit_the_table_is_one_line(tables, arguments, message):
 
 def test_a_wrong_override_is_told_when_recipes_are_made(tables):
     plan = make_plan(load_table("table1", tables), overrides=["model.layer=3"], seeds=[1])
-    with pytest.raises(RecipeError, match=r"model\.layer: Extra inputs"):
+    with pytest.raises(RecipeError, match=r"model\.layer: unknown key, did you mean layers"):
         _ = plan.planned
 
 

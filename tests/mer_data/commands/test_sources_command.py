@@ -65,7 +65,7 @@ def test_a_broken_manifest_hides_no_other(invoke):
     path.write_text("dataset: own\n")
     output = invoke("sources")
     assert f"mosi: {load_source_manifest('mosi').title}" in output
-    assert "own: source manifest key 'schema_version': Field required" in output
+    assert "own: wrong source manifest (schema_version: Field required" in output
     result = json.loads(invoke("sources", "--json"))
     assert [entry["name"] for entry in result["datasets"]] == ["mosei", "mosi", "sample"]
     assert str(path) in result["broken"]["own"]
