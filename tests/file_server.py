@@ -1,5 +1,6 @@
 """A real HTTP server on loopback that can be told to misbehave, request by request."""
 
+import itertools
 import re
 import socket
 import threading
@@ -22,6 +23,7 @@ class FileServer(ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.files, self.moods, self.requests = {}, defaultdict(list), []
+        self.head_moods = defaultdict(list)
         self.ranges, self.heads, self.sizes = True, True, True
         self.etag, self.headers = '"one"', {}
 
@@ -51,8 +53,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_HEAD(self):
         self._note()
-        content = self.server.files.get(self.path)
-        if not self.server.heads:
+        content, moods = self.server.files.get(self.path), self.server.head_moods[self.path]
+        if moods:
+            moods.pop(0)(self, content)
+        elif not self.server.heads:
             self.send_error(501)
         elif content is None:
             self.send_error(404)
@@ -155,6 +159,34 @@ def claiming(length):
 def redirecting(to):
     """Sends elsewhere."""
     return answering(302, b"", Location=to)
+
+
+def ranging(**headers):
+    """A range as it was asked for, with other headers than the server gives otherwise."""
+
+    def answer(handler, content):
+        start = int(re.fullmatch(r"bytes=(\d+)-", handler.headers["Range"])[1])
+        span = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        handler.start(206, len(content) - start, **{"Content_Range": span} | headers)
+        handler.wfile.write(content[start:])
+
+    return answer
+
+
+def sending(*pieces, pause_s=0.0, at_most_s=10.0):
+    """Bytes as they are, status line and headers included; the last piece is sent again and again."""
+
+    def send(handler, _):
+        handler.close_connection = True
+        end = time.monotonic() + at_most_s
+        for piece in itertools.chain(pieces, itertools.repeat(pieces[-1])):
+            if time.monotonic() > end:
+                return
+            handler.wfile.write(piece)
+            handler.wfile.flush()
+            time.sleep(pause_s)
+
+    return send
 
 
 def nobody():

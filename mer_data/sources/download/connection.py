@@ -4,38 +4,32 @@ from __future__ import annotations
 
 import re
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
 from http.client import HTTPException
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import requests
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
 
-import mer_data
 from mer_data.sources.content import is_html
-from mer_data.sources.download.faults import AttemptError, StoppedError
+from mer_data.sources.download.decoding import encoding_of, gunzipped
+from mer_data.sources.download.faults import AttemptError, SlowError, StoppedError
 from mer_data.sources.download.partial import Partial, Version
+from mer_data.sources.download.redirects import redirect_target
 from mer_data.sources.download.settings import DownloadSettings
-from mer_data.sources.download.space import check_space
+from mer_data.sources.download.space import check_space, free_bytes
 
 Report = Callable[[int, int | None], None]
 """Called with the bytes that are there and the bytes there will be."""
 
 _CHUNK = 1 << 18
+_LENGTH = re.compile(r"[0-9]{1,18}")
+_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 _TRY_AGAIN = {408, 425, 429}  # codes below 500 that say nothing about the file itself
-_HEADERS = {"Accept-Encoding": "identity", "User-Agent": f"mer-data/{mer_data.__version__}"}
-
-
-def new_session(settings: DownloadSettings) -> requests.Session:
-    """A session that takes proxies from the environment and asks for bytes as they are."""
-    session = requests.Session()
-    session.headers.update(_HEADERS)
-    session.max_redirects = settings.max_redirects
-    return session
+_LOOK_AT_DISK_EVERY = 1 << 24
 
 
 @contextmanager
@@ -43,12 +37,11 @@ def network_faults() -> Iterator[None]:
     """Whatever the network raises, as a ``AttemptError``; errors of the disk pass."""
     try:
         yield
-    except requests.TooManyRedirects as error:
-        raise AttemptError("redirected in a circle", lasting=True) from error
     except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
         raise AttemptError("redirected to something that is no web address", lasting=True) from error
     except (requests.Timeout, ReadTimeoutError, TimeoutError) as error:
-        raise AttemptError("no answer in time", lasting=False, unreached=_unreached(error)) from error
+        slow = next((cause for cause in _causes(error) if isinstance(cause, SlowError)), "no answer in time")
+        raise AttemptError(str(slow), lasting=False, unreached=_unreached(error)) from error
     except (requests.RequestException, HTTPError, HTTPException, ConnectionError) as error:
         raise AttemptError(_cause(error), lasting=False, unreached=_unreached(error)) from error
 
@@ -66,9 +59,28 @@ def ask(
     Raises:
         AttemptError: no answer.
     """
+    with _opened(session.head, address, settings, {}, follow=follow) as answer:
+        return answer
+
+
+def _opened(
+    method: Callable[..., requests.Response],
+    address: str,
+    settings: DownloadSettings,
+    headers: Mapping[str, str],
+    *,
+    follow: bool = True,
+) -> requests.Response:
+    """The answer that redirections lead to, its body unread."""
     timeout = (settings.connect_timeout_s, settings.read_timeout_s)
-    with network_faults():
-        return session.head(address, allow_redirects=follow, timeout=timeout)
+    for _ in range(settings.max_redirects + 1):
+        with network_faults():
+            answer = method(address, headers=headers, stream=True, allow_redirects=False, timeout=timeout)
+        if not (follow and answer.is_redirect):
+            return answer
+        answer.close()
+        address = redirect_target(address, answer.headers["Location"])
+    raise AttemptError("redirected in a circle", lasting=True)
 
 
 def probe_size(
@@ -86,7 +98,8 @@ def probe_size(
         if fault.unreached is not None:
             unreached.add(fault.unreached)
         return None
-    return _length(answer) if answer.ok and not _is_page(answer) else None
+    as_it_is = "Content-Encoding" not in answer.headers and not _is_page(answer)
+    return _length(answer) if answer.ok and as_it_is else None
 
 
 def append_missing(
@@ -114,27 +127,22 @@ def append_missing(
         SourceError: the disk has no room for the rest.
         StoppedError: ``stop`` was set.
     """
-    start = partial.size
-    headers = {"Range": f"bytes={start}-"} if start else {}
-    condition = partial.version.condition if partial.version.address == address else None
-    if start and condition:
-        headers["If-Range"] = condition
-    timeout = (settings.connect_timeout_s, settings.read_timeout_s)
-    with network_faults():
-        answer = session.get(address, headers=headers, stream=True, timeout=timeout)
-    with answer:
-        _check_status(answer, partial)
+    with _open_rest(session, address, partial, settings) as answer:
+        _check_status(answer)
+        encoding = encoding_of(answer.headers.get("Content-Encoding"))
         if answer.status_code == HTTPStatus.PARTIAL_CONTENT:
-            total = _total_of_range(answer, partial)
+            total = _Range.of(answer).total or partial.version.total
         else:
-            total = _length(answer)
-            partial.begin(_version(answer, address, total))
+            # A part of encoded content cannot be gone on with: the server counts other bytes.
+            total = None if encoding else _length(answer)
+            partial.begin(Version(address) if encoding else _version(answer, address, total))
         if expected is not None and total is not None and total != expected:
             partial.discard()
             raise AttemptError(f"wrong length, {total} bytes instead of {expected}", lasting=True)
         check_space(partial.path.parent, max(0, (total or 0) - partial.size), settings)
+        pieces = gunzipped(lambda: _read(answer.raw)) if encoding else iter(lambda: _read(answer.raw), b"")
         try:
-            _copy(answer, partial, total or expected, settings, report, stop)
+            _copy(pieces, partial, total or expected, settings, report, stop)
             if total is not None and partial.size < total:
                 raise AttemptError("the connection ended", lasting=False)
         except AttemptError as fault:
@@ -145,13 +153,58 @@ def append_missing(
             raise AttemptError(f"{fault} {place}", lasting=False) from fault
 
 
-def _check_status(answer: requests.Response, partial: Partial) -> None:
-    """Only a whole file or a range of one goes on."""
+def _open_rest(
+    session: requests.Session, address: str, partial: Partial, settings: DownloadSettings
+) -> requests.Response:
+    """An answer with what is missing or, where the part cannot be gone on with, with the whole file."""
+    if partial.resumes(address):
+        headers = {"Range": f"bytes={partial.size}-"}
+        known = partial.version
+        if known.address == address and known.condition:
+            headers["If-Range"] = known.condition
+        answer = _opened(session.get, address, settings, headers)
+        if answer.status_code == HTTPStatus.PARTIAL_CONTENT:
+            if _goes_on(answer, address, partial):
+                return answer
+        elif answer.status_code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return answer
+        answer.close()
+    partial.discard()
+    return _opened(session.get, address, settings, {})
+
+
+class _Range(NamedTuple):
+    """What an answer says that it holds of a file; ``end`` is the last byte."""
+
+    start: int = -1
+    end: int = -1
+    total: int | None = None
+
+    @classmethod
+    def of(cls, answer: requests.Response) -> _Range:
+        found = _RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+        if found is None:
+            return cls()
+        return cls(int(found[1]), int(found[2]), None if found[3] == "*" else int(found[3]))
+
+
+def _goes_on(answer: requests.Response, address: str, partial: Partial) -> bool:
+    """Whether a range begins where the part ends, is as long as it says, and is of the same file."""
+    span, length, total = _Range.of(answer), _length(answer), partial.version.total
+    return (
+        span.start == partial.size
+        and length in (None, span.end - span.start + 1)
+        and (span.total is None or total is None or span.total == total)
+        and answer.headers.get("Content-Encoding", "identity") == "identity"
+        and partial.goes_on_with(_version(answer, address, span.total))
+    )
+
+
+def _check_status(answer: requests.Response) -> None:
+    """Only a whole file, or a range that was asked for, goes on."""
     status = answer.status_code
-    if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-        partial.discard()
-        raise AttemptError("the part that is there does not fit the file any more", lasting=False)
-    if status not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
+    ranged = "Range" in answer.request.headers
+    if status != HTTPStatus.OK and not (status == HTTPStatus.PARTIAL_CONTENT and ranged):
         lasting = status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _TRY_AGAIN
         wait = answer.headers.get("Retry-After", "")
         raise AttemptError(
@@ -166,7 +219,7 @@ def _is_page(answer: requests.Response) -> bool:
 
 def _length(answer: requests.Response) -> int | None:
     value: str = answer.headers.get("Content-Length", "")
-    return int(value) if value.isdecimal() else None
+    return int(value) if _LENGTH.fullmatch(value) else None
 
 
 def _version(answer: requests.Response, address: str, total: int | None) -> Version:
@@ -175,48 +228,37 @@ def _version(answer: requests.Response, address: str, total: int | None) -> Vers
     return Version(address, total, strong, answer.headers.get("Last-Modified"))
 
 
-def _total_of_range(answer: requests.Response, partial: Partial) -> int | None:
-    """Size of the whole file of which this answer is a range; it must go on where the part ends."""
-    found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", ""))
-    before = partial.version.total
-    if found is not None and int(found[1]) == partial.size:
-        total = before if found[2] == "*" else int(found[2])
-        if before is None or total == before:
-            return total
-    partial.discard()
-    raise AttemptError("another range than the one asked for", lasting=False)
-
-
 def _copy(
-    answer: requests.Response,
+    pieces: Iterator[bytes],
     partial: Partial,
     limit: int | None,
     settings: DownloadSettings,
     report: Report,
     stop: threading.Event,
 ) -> None:
-    """Append the body; too much, too slow or a web page is a fault."""
-    size, since, in_window = partial.size, time.monotonic(), 0
+    """Append the body; too much or a web page is a fault, and so is a disk that fills without an end."""
+    size, looked_at = partial.size, partial.size
     with partial.path.open("ab") as target:
         while True:
             if stop.is_set():
                 raise StoppedError
             with network_faults():
-                piece: bytes = _read(answer.raw)
+                piece = next(pieces, b"")
             if not piece:
                 return
             if size == 0 and is_html(piece):
                 raise AttemptError("a web page instead of the file", lasting=True)
-            size, in_window = size + len(piece), in_window + len(piece)
+            size += len(piece)
             if limit is not None and size > limit:
                 raise AttemptError(f"more than the {limit} bytes of the file", lasting=True)
+            if limit is None and size - looked_at >= _LOOK_AT_DISK_EVERY:
+                if free_bytes(partial.path.parent) < settings.spare_bytes + 2 * _LOOK_AT_DISK_EVERY:
+                    raise AttemptError(
+                        f"no length is stated, and after {size} bytes the disk has no room", lasting=True
+                    )
+                looked_at = size
             target.write(piece)
             report(size, limit)
-            elapsed = time.monotonic() - since
-            if elapsed >= settings.slow_window_s:
-                if in_window < settings.slow_bytes:
-                    raise AttemptError(f"too slow, {in_window} bytes in {elapsed:.0f} s", lasting=False)
-                since, in_window = time.monotonic(), 0
 
 
 def _read(raw: Any) -> bytes:
@@ -235,12 +277,17 @@ def _unreached(error: BaseException) -> str | None:
 
 def _cause(error: BaseException) -> str:
     """The innermost reason in a few words."""
-    causes = [error]
-    while (inner := causes[-1].__cause__ or causes[-1].__context__) is not None:
-        causes.append(inner)
-    system = next((cause for cause in causes if isinstance(cause, OSError) and cause.strerror), None)
+    system = next((one for one in _causes(error) if isinstance(one, OSError) and one.strerror), None)
     if system is not None:
         return str(system.strerror)
     if isinstance(error, requests.exceptions.ProxyError):
         return "the proxy refuses"
     return "the connection broke"
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """An error and those behind it."""
+    causes = [error]
+    while (inner := causes[-1].__cause__ or causes[-1].__context__) is not None:
+        causes.append(inner)
+    return causes

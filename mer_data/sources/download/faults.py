@@ -28,6 +28,10 @@ class AttemptError(Exception):
         self.unreached = unreached
 
 
+class SlowError(TimeoutError):
+    """An answer brings next to nothing."""
+
+
 class StoppedError(Exception):
     """The user ended the download."""
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, cast
 from mer_data.errors import SourceError
 from mer_data.files import sha256_file
 from mer_data.sources.catalogue import Collection, PublishedFile
-from mer_data.sources.download.connection import Report, ask, new_session
+from mer_data.sources.download.connection import Report, ask
 from mer_data.sources.download.faults import AttemptError, Failure, StoppedError
+from mer_data.sources.download.session import new_session
 from mer_data.sources.download.settings import DownloadSettings
 from mer_data.sources.download.space import check_space
 from mer_data.sources.download.transfer import Accept

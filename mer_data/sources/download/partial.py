@@ -31,6 +31,16 @@ class Version:
         """Value of the header ``If-Range``: a change makes the server begin anew."""
         return self.etag or self.modified
 
+    def continues(self, other: Version) -> bool:
+        """Whether the bytes of ``other`` are surely of the same version of the file."""
+        if self.etag is None and other.etag is None:
+            return self.modified is not None and self.modified == other.modified
+        return self.etag == other.etag
+
+    def contradicts(self, other: Version) -> bool:
+        """Whether both have an entity tag, and not the same."""
+        return self.etag is not None and other.etag is not None and self.etag != other.etag
+
 
 class Partial:
     """A file in the making, kept over breaks, kills and restarts.
@@ -38,16 +48,18 @@ class Partial:
     Bytes of one address never meet those of another, unless a known checksum says that both give the same.
     """
 
-    def __init__(self, folder: Path, name: str, identity: str) -> None:
+    def __init__(self, folder: Path, name: str, address: str, sha256: str | None) -> None:
         """Use the part in ``folder``.
 
         Args:
             folder: where parts lie, on the disk of the target.
             name: of the file.
-            identity: what all bytes of it must have in common: the address, or the known checksum.
+            address: that its bytes come from.
+            sha256: its checksum, where known.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        short = hashlib.sha256(identity.encode()).hexdigest()[:8]
+        self._checked = sha256 is not None
+        short = hashlib.sha256((sha256 or address).encode()).hexdigest()[:8]
         self.path = folder / f"{name}.{short}.part"
         self._note = folder / f"{name}.{short}.json"
 
@@ -68,6 +80,22 @@ class Partial:
     def complete(self) -> bool:
         """Whether all bytes are there."""
         return self.size > 0 and self.size == self.version.total
+
+    def resumes(self, address: str) -> bool:
+        """Whether it makes sense to ask ``address`` for the rest.
+
+        Without a checksum that tells in the end, the server has to be able to say whether its file is still
+        the same.
+        """
+        known = self.version
+        return self.size > 0 and (self._checked or (known.address == address and known.condition is not None))
+
+    def goes_on_with(self, version: Version) -> bool:
+        """Whether a range of ``version`` may be appended."""
+        known = self.version
+        if known.address != version.address:
+            return self._checked
+        return known.continues(version) or (self._checked and not known.contradicts(version))
 
     def begin(self, version: Version) -> None:
         """Start anew with a version."""

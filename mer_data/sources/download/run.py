@@ -15,10 +15,11 @@ from filelock import FileLock
 from mer_data.errors import SourceError
 from mer_data.files import sync_folder
 from mer_data.sources.content import check_file
-from mer_data.sources.download.connection import Report, new_session, probe_size
+from mer_data.sources.download.connection import Report, probe_size
 from mer_data.sources.download.faults import DownloadError, Failure
 from mer_data.sources.download.hub import Hub, quiet_hub
 from mer_data.sources.download.plan import Plan, PlannedFile
+from mer_data.sources.download.session import new_session
 from mer_data.sources.download.settings import DownloadSettings
 from mer_data.sources.download.space import check_space
 from mer_data.sources.download.transfer import Accept, Wanted, transfer

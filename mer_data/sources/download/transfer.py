@@ -11,9 +11,10 @@ from pathlib import Path
 import requests
 
 from mer_data.errors import SourceError
-from mer_data.sources.download.connection import Report, append_missing, new_session, server_of
+from mer_data.sources.download.connection import Report, append_missing, server_of
 from mer_data.sources.download.faults import AttemptError, Failure, StoppedError
 from mer_data.sources.download.partial import Partial
+from mer_data.sources.download.session import new_session
 from mer_data.sources.download.settings import DownloadSettings
 
 Accept = Callable[[Path, str], None]
@@ -88,7 +89,7 @@ class _Address:
     partial: Partial = field(init=False)
 
     def __post_init__(self) -> None:
-        self.partial = Partial(self.wanted.folder, self.wanted.name, self.wanted.sha256 or self.address)
+        self.partial = Partial(self.wanted.folder, self.wanted.name, self.address, self.wanted.sha256)
 
     def try_on(
         self,

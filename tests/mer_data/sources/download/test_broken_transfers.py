@@ -18,7 +18,7 @@ from download_corpus import (
     sha256,
     target,
 )
-from file_server import breaking, trickling
+from file_server import answering, breaking, ranging, trickling
 
 from mer_data.workspace import Workspace
 
@@ -80,6 +80,74 @@ def test_parts_of_two_versions_never_become_one_file(server, content, tone, fetc
     part.write_bytes(bytes(50_000))
     fetch(attempts=2)
     assert_verified(content)
+
+
+@pytest.mark.parametrize("tag", ['"two"', 'W/"one"', None])
+def test_a_range_of_another_version_or_of_none_is_not_appended(server, content, tone, fetch, tmp_path, tag):
+    """The server ignores If-Range and sends the end of another file of the same length."""
+    tone(server.add("/tone.csd", content, *[breaking(90_000)] * 2))
+    refused(fetch, attempts=1)
+    other = make_csd_bytes(tmp_path / "o.csd", seed=1)
+    assert len(other) == len(content)
+    server.files["/tone.csd"], server.etag = other, '"two"'
+    server.moods["/tone.csd"] = [ranging(**({"ETag": tag} if tag else {}))]
+    fetch(attempts=1)
+    assert_verified(other)
+    assert server.gets()[-2:] == ["bytes=90000-", None]
+
+
+def test_a_range_of_another_date_is_not_appended(server, content, tone, fetch, tmp_path):
+    server.etag, server.headers = None, {"Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT"}
+    tone(server.add("/tone.csd", content, *[breaking(90_000)] * 2))
+    refused(fetch, attempts=1)
+    other = make_csd_bytes(tmp_path / "o.csd", seed=1)
+    server.files["/tone.csd"], server.headers = other, {}
+    server.moods["/tone.csd"] = [ranging(Last_Modified="Tue, 02 Jan 2024 00:00:00 GMT")]
+    fetch(attempts=1)
+    assert_verified(other)
+
+
+def test_a_file_of_the_same_date_goes_on(server, content, tone, fetch):
+    server.etag, server.headers = None, {"Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT"}
+    tone(server.add("/tone.csd", content, *[breaking(90_000)] * 2))
+    refused(fetch, attempts=1)
+    server.moods["/tone.csd"] = [ranging()]
+    fetch(attempts=1)
+    assert_verified(content)
+    assert server.gets()[-1] == "bytes=90000-"
+
+
+def test_without_tag_date_and_checksum_a_part_is_not_gone_on_with(server, content, tone, fetch, tmp_path):
+    server.etag = None
+    tone(server.add("/tone.csd", content, *[breaking(90_000)] * 2))
+    refused(fetch, attempts=1)
+    other = make_csd_bytes(tmp_path / "o.csd", seed=1)
+    server.files["/tone.csd"] = other
+    fetch(attempts=1)
+    assert_verified(other)
+    assert server.gets()[-1] is None
+
+
+@pytest.mark.parametrize(
+    "span",
+    ["bytes 0-9/10", "bytes 90000-90010/{size}", "bytes 90000-{last}/{more}", "none", "bytes 9" + "0" * 5000],
+)
+def test_a_range_that_does_not_fit_is_not_appended(server, content, tone, fetch, span):
+    size = len(content)
+    tone(server.add("/tone.csd", content, *[breaking(90_000)] * 2))
+    refused(fetch, attempts=1)
+    told = span.format(size=size, last=size - 1, more=size + 1)
+    server.moods["/tone.csd"] = [ranging(Content_Range=told, ETag='"one"')]
+    fetch(attempts=1)
+    assert_verified(content)
+    assert server.gets()[-1] is None
+
+
+def test_a_range_that_nobody_asked_for_is_no_file(server, content, tone, fetch):
+    half = answering(206, content[:1000], Content_Range=f"bytes 0-999/{len(content)}")
+    tone(server.add("/tone.csd", content, half))
+    refused(fetch, "(206 Partial Content)", attempts=1)
+    assert parts() == []
 
 
 def test_a_part_longer_than_the_file_is_dropped(server, content, tone, fetch):

@@ -2,9 +2,10 @@
 
 import time
 
+import pytest
 import requests
 from download_corpus import assert_verified, refused
-from file_server import nobody, redirecting, silent, trickling
+from file_server import nobody, redirecting, sending, silent, trickling
 
 
 def test_a_slow_trickle_ends(server, content, tone, fetch):
@@ -17,6 +18,52 @@ def test_a_slow_trickle_ends(server, content, tone, fetch):
 def test_silence_ends(server, content, tone, fetch):
     tone(server.add("/tone.csd", content, *[silent(1.5)] * 50))
     refused(fetch, "(no answer in time at 0 of ", attempts=2, read_timeout_s=0.3)
+
+
+OK, CHUNKED = b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        (b"H",),
+        (OK, b"X-Header: 1\r\n"),
+        (OK + b"X-Header: ", b"x"),
+        (CHUNKED + b"5;", b"x"),
+        (CHUNKED + b"0\r\n", b"x"),
+    ],
+    ids=["status", "headers", "header", "size of a chunk", "trailer"],
+)
+def test_headers_that_drip_end_in_the_time_of_one_answer(server, tone, fetch, pieces):
+    """Each byte comes well within the time that a read may take; all of them together never end."""
+    tone(server.add("/tone.csd", None, sending(*pieces, pause_s=0.05)))
+    start = time.monotonic()
+    refused(fetch, "(too slow, ", attempts=1, read_timeout_s=5.0)
+    assert time.monotonic() - start < 3
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [(b"HTTP/1.1 100 Continue\r\n\r\n" * 999,), (CHUNKED + b"0\r\n", b"x: 1\r\n" * 9999)],
+    ids=["100", "trailers"],
+)
+def test_headers_without_end_end(server, tone, fetch, pieces):
+    tone(server.add("/tone.csd", None, sending(*pieces)))
+    start = time.monotonic()
+    refused(fetch, "(headers without end", attempts=1)
+    assert time.monotonic() - start < 5
+
+
+def test_headers_that_drip_keep_no_size_from_being_unknown(server, tone):
+    """A HEAD request is bounded, too."""
+    from mer_data.sources.download import DownloadSettings, file_sizes, plan_download
+
+    tone(server.add("/tone.csd", None))
+    server.head_moods["/tone.csd"] = [sending(OK, b"X: 1\r\n", pause_s=0.05)]
+    start = time.monotonic()
+    settings = DownloadSettings(slow_window_s=0.2, read_timeout_s=5.0)
+    assert file_sizes(plan_download("tiny"), settings) == {"tone.csd": None}
+    assert time.monotonic() - start < 3
 
 
 def test_a_slow_mirror_is_left_for_a_good_one(server, content, tone, fetch):
