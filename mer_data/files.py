@@ -75,9 +75,12 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_text(target: Path, text: str) -> None:
-    """Write ``text`` as UTF-8 so that ``target`` is either the old or the whole new file."""
+    """Write ``text`` as UTF-8 so that ``target`` is either the old or the whole new file.
+
+    Bytes of a path that are no text, lone surrogates in Python, become escapes, which JSON reads back.
+    """
     with complete_or_absent(target) as partial:
-        partial.write_text(text, encoding="utf-8", newline="\n")
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 def write_json(target: Path, value: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import shlex
 import sys
@@ -23,7 +24,15 @@ Progress = Callable[[int, int], None]
 
 
 class OneLineErrors(click.Group):
-    """A group whose commands end with one clear line and exit code 1 when the user can mend the cause."""
+    """A group whose commands end with one clear line and exit code 1 when the user can mend the cause.
+
+    Printing never fails: what a terminal or pipe cannot show is written as an escape.
+    """
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run the command line."""
+        escape_what_cannot_be_shown()
+        return super().main(*args, **options)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; user mistakes and file-system errors become one line."""
@@ -36,6 +45,13 @@ class OneLineErrors(click.Group):
                 raise
             place = f" ({error.filename})" if error.filename else ""
             raise click.ClickException(f"{error.strerror or error}{place}.") from error
+
+
+def escape_what_cannot_be_shown() -> None:
+    """Let stdout and stderr write characters that their encoding lacks as ``\\xe9`` or ``\\u4f60``."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 class DatasetName(click.ParamType):

@@ -132,3 +132,11 @@ def test_digests_are_sha256_of_the_bytes(tmp_path):
     (tmp_path / "f").write_bytes(content)
     assert sha256_file(tmp_path / "f") == "sha256:" + hashlib.sha256(content).hexdigest()
     assert sha256_text("ä") == "sha256:" + hashlib.sha256("ä".encode()).hexdigest()
+
+
+def test_a_path_that_is_no_text_is_written_as_an_escape_that_json_reads_back(tmp_path):
+    path = os.fsdecode(b"/data/caf\xe9")
+    write_json(tmp_path / "a.json", {"path": path, "name": "é"})
+    text = (tmp_path / "a.json").read_bytes().decode("utf-8")
+    assert "\\udce9" in text
+    assert json.loads(text) == {"path": path, "name": "é"}
