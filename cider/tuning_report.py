@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from cider.recipe import Recipe
 from cider.tuning import BEST_EPOCH, MESSAGE, counted, state_of
 from cider.tuning_space import exact_values, with_values
+from mer_data.csv_files import write_csv
 from mer_data.errors import RunError
 from mer_data.files import write_text
 from mer_data.reports.figures import save_figure, series_style
@@ -62,7 +63,7 @@ def write_tuning_report(study: optuna.Study, recipe: Recipe, folder: Path) -> Tu
     """
     table = folder / "trials.csv"
     trials = trials_table(study, recipe)
-    write_text(table, trials.to_csv(index=False, lineterminator="\n"))
+    write_csv(trials, table)
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     states = Counter(trials["state"])
     if not complete:

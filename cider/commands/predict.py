@@ -70,6 +70,7 @@ def predict(
 
     from cider.inference import SentimentPredictor
     from cider.inference.files import check_target, write_predictions
+    from mer_data.csv_files import to_csv
     from mer_data.store import FeatureStore
 
     if out is not None and out != "-":
@@ -81,7 +82,7 @@ def predict(
     with progress_bar("predict") as progress:
         predictions = predictor.predict(store, chosen, progress=progress)
     if out == "-":
-        click.echo(predictions.to_frame().to_csv(index=False, lineterminator="\n"), nl=False)
+        click.echo(to_csv(predictions.to_frame()), nl=False)
         click.echo("\n".join(_facts(predictions)), err=True)
         return
     ids_name = None if ids_file is None else ids_file.name

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from cider.evaluation.conditions import condition_of
 from cider.evaluation.shared_texts import SharedTexts
 from cider.figures.trained import TrainedRun
+from mer_data.csv_files import write_csv
 from mer_data.errors import RunError
-from mer_data.files import write_json, write_text
+from mer_data.files import write_json
 from mer_data.reports.scatter import ScatterPanel, scatter_chart
 from mer_data.tasks import Task
 
@@ -121,7 +122,7 @@ class Embedding:
             path_stem=stem,
         )
         table, facts = stem.with_name(f"{stem.name}.csv"), stem.with_name(f"{stem.name}.json")
-        write_text(table, self.to_frame().to_csv(index=False, float_format="%.6g"))
+        write_csv(self.to_frame(), table, float_format="%.6g")
         write_json(facts, self.to_json())
         return [*paths, table, facts]
 

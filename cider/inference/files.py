@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cider.inference.predictions import Predictions
+from mer_data.csv_files import write_csv
 from mer_data.errors import MerDataError
 from mer_data.files import complete_or_absent, refuse_overwrite
 
@@ -29,8 +30,8 @@ def check_target(path: Path, *, force: bool) -> None:
 def write_predictions(predictions: Predictions, path: Path) -> None:
     """Write the table as CSV or Parquet, by the suffix; the file appears only when complete."""
     table = predictions.to_frame()
+    if path.suffix == ".csv":
+        write_csv(table, path)
+        return
     with complete_or_absent(path) as partial:
-        if path.suffix == ".csv":
-            table.to_csv(partial, index=False, lineterminator="\n")
-        else:
-            table.to_parquet(partial, index=False)
+        table.to_parquet(partial, index=False)

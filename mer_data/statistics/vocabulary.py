@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mer_data.csv_files import to_csv
 from mer_data.errors import DAMAGE, StatisticsError
 from mer_data.files import sha256_file, sha256_text, write_json, write_text
 from mer_data.splits import SplitManifest
@@ -62,7 +63,7 @@ class CounterfactualVocabulary:
 
     def to_csv(self) -> str:
         """The whole table for people."""
-        return str(self.table.to_csv(index=False, float_format="%.6f", lineterminator="\n"))
+        return to_csv(self.table, float_format="%.6f")
 
     def save(self, csv_path: Path) -> None:
         """Write the CSV for people and, beside it, the JSON for programs, which has the digests of both."""
