@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
@@ -109,13 +110,15 @@ def find_recipe(name: str) -> Path:
     )
 
 
-def load_recipe(path: Path, overrides: Sequence[str] = (), *, typed: Collection[str] | None = None) -> Recipe:
+def load_recipe(
+    path: Path, overrides: Sequence[str] = (), *, told: Mapping[str, str] = MappingProxyType({})
+) -> Recipe:
     """Read a recipe and apply ``key=value`` overrides (dotted keys, YAML values).
 
     Args:
         path: of the recipe.
         overrides: in the order in which they are applied.
-        typed: those that a person gave with ``--set``; None: all of them.
+        told: what messages call an override that was not given with ``--set``: {"seed=3": "--seed 3"}.
 
     Raises:
         RecipeError: not YAML, or any key or value is wrong; everything wrong is told at once, each with the
@@ -127,9 +130,8 @@ def load_recipe(path: Path, overrides: Sequence[str] = (), *, typed: Collection[
         raise RecipeError("a recipe is a mapping of keys", where=path, found=type(content).__name__)
     origins = _Origins(document)
     for override in overrides:
-        option = "--set" if typed is None or override in typed else "override"
-        told = f"{option} {shortened(override)}"
-        origins.overridden[_override(content, override, told)] = told
+        name = told.get(override) or f"--set {shortened(override)}"
+        origins.overridden[_override(content, override, name)] = name
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:

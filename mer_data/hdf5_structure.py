@@ -270,7 +270,7 @@ def _limit_memory() -> None:
     try:
         import resource
 
-        taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        taken = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (taken + _SPARE_MEMORY,) * 2)
     except (ImportError, OSError, ValueError):
         return

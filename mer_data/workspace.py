@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from mer_data.errors import WorkspaceError
+from mer_data.errors import WorkspaceError, did_you_mean
 
 if TYPE_CHECKING:
     from mer_data.splits import SplitManifest
@@ -125,14 +125,19 @@ class Workspace:
         if name is not None:
             path = Path(name) if name.endswith(suffix) else folder / f"{name}{suffix}"
             if not path.is_file():
-                known = ", ".join(sorted(found.stem for found in folder.glob(f"*{suffix}"))) or "none"
+                known = sorted(found.stem for found in folder.glob(f"*{suffix}"))
                 raise WorkspaceError(
-                    f"no {kind} {name!r}", where=folder, found=known, do=f"Make it with `{command}`"
+                    f"no {kind} {name!r}",
+                    where=folder,
+                    found=", ".join(known) or "none",
+                    do=_or_make(did_you_mean(name.removesuffix(suffix), known), command),
                 )
             return path
         paths = sorted(folder.glob(f"*{suffix}"))
         if not paths:
-            raise WorkspaceError(f"no {kind} of {self.dataset}", where=folder, do=f"Make it with `{command}`")
+            others = [found.parent.name for found in home().glob("*/store")]
+            meant = did_you_mean(self.dataset, others) if self.dataset not in others else None
+            raise WorkspaceError(f"no {kind} of {self.dataset}", where=folder, do=_or_make(meant, command))
         if len(paths) > 1:
             raise WorkspaceError(
                 f"several {kind}s of {self.dataset}",
@@ -141,6 +146,11 @@ class Workspace:
                 do=f"Choose one with {option}",
             )
         return paths[0]
+
+
+def _or_make(meant: str | None, command: str) -> str:
+    """What to do about a missing file: take the one that was meant, or make it."""
+    return " ".join(filter(None, (meant, f"Make it with `{command}`")))
 
 
 def _folds(store: FeatureStore) -> frozenset[tuple[str, str]]:

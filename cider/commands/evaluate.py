@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,7 @@ def sweep_options(function: Any) -> Any:
             ),
             click.option(
                 "--resamples",
-                type=click.IntRange(100),
+                type=click.IntRange(100, 100_000),
                 metavar="N",
                 help="Of the bootstrap behind the intervals; default: the recipe's.",
             ),
@@ -74,6 +75,20 @@ def target_options(function: Any) -> Any:
     ):
         function = option(function)
     return function
+
+
+def refuse_twice(runs: Sequence[Path]) -> None:
+    """Refuse a run that is named twice: it would count twice in means and spreads.
+
+    Raises:
+        RunError: one is, by this or another path.
+    """
+    from mer_data.errors import RunError
+
+    places = [path.resolve() for path in runs]
+    twice = [str(path) for path, place in zip(runs, places, strict=True) if places.count(place) > 1]
+    if twice:
+        raise RunError("a run is named twice", found=", ".join(twice), do="Name every run once")
 
 
 @click.command()
@@ -118,6 +133,7 @@ def evaluate(
     from cider.evaluation.run import evaluate_run
 
     choices, on = choices_of(**sweep), target_of(on_dataset, on_alignment, on_split)
+    refuse_twice(runs)
     done = []
     for path in runs:
         with progress_bar(f"evaluate {path.name}") as progress:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import re
+
 from mer_data.errors import RecipeError
+from mer_data.seeds import MAX_SEED
+
+MOST_NUMBERS = 1000
 
 
 def parse_rates(text: str) -> tuple[float, ...]:
     """Missing rates from "0,0.5,1".
 
     Raises:
-        RecipeError: not numbers, not rising, or outside [0, 1].
+        RecipeError: not numbers, not rising, outside [0, 1], or more than ``MOST_NUMBERS``.
     """
     try:
         rates = tuple(float(part) for part in text.split(","))
     except ValueError:
         rates = ()
-    if not rates or any(not 0 <= rate <= 1 for rate in rates) or list(rates) != sorted(set(rates)):
+    rising = list(rates) == sorted(set(rates)) and all(0 <= rate <= 1 for rate in rates)
+    if not rising or not 0 < len(rates) <= MOST_NUMBERS:
         raise RecipeError(
-            "not a list of missing rates", found=repr(text), expected="rising numbers in [0, 1], as 0,0.5,1"
+            "not a list of missing rates",
+            found=_quoted(text),
+            expected="rising numbers in [0, 1], as 0,0.5,1",
         )
     return rates
 
@@ -26,14 +34,18 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     """Seeds of training or of masks from "1111,1112".
 
     Raises:
-        RecipeError: not whole numbers from 0 on, or one twice.
+        RecipeError: not whole numbers from 0 to ``MAX_SEED``, one twice, or more than ``MOST_NUMBERS``.
     """
     parts = [part.strip() for part in text.split(",")]
-    seeds = tuple(int(part) for part in parts if part.isdecimal())
-    if len(set(seeds)) < len(parts):
+    seeds = tuple(int(part) for part in parts if re.fullmatch("[0-9]{1,20}", part))
+    if len(set(seeds)) < len(parts) or max(seeds) > MAX_SEED or len(seeds) > MOST_NUMBERS:
         raise RecipeError(
             "not a list of seeds",
-            found=repr(text),
-            expected="different whole numbers from 0 on, as 1111,1112,1113",
+            found=_quoted(text),
+            expected=f"different whole numbers from 0 on, {MAX_SEED} at most, as 1111,1112,1113",
         )
     return seeds
+
+
+def _quoted(text: str) -> str:
+    return repr(text if len(text) <= 60 else f"{text[:60]}...")

@@ -28,7 +28,10 @@ _SHOWN = 10
 )
 @click.option("--fold", type=click.Choice(["train", "valid", "test"]), help="Predict one fold of --split.")
 @click.option(
-    "--ids", "ids_file", type=click.File(encoding="utf-8"), help="Predict the ids in this file, one a line."
+    "--ids",
+    "ids_file",
+    type=click.File(encoding="utf-8-sig"),
+    help="Predict the ids in this file, one a line.",
 )
 @click.option("--tau", type=float, help="Debiasing strength; default: the one that validation chooses.")
 @click.option(
@@ -111,7 +114,12 @@ def _chosen_ids(
     from mer_data.errors import MerDataError
 
     if ids_file is not None:
-        ids = [line.strip() for line in ids_file if line.strip()]
+        try:
+            ids = [line.strip() for line in ids_file if line.strip()]
+        except UnicodeDecodeError as error:
+            raise MerDataError(
+                "not a list of ids", where=ids_file.name, expected="UTF-8 text, one id per line"
+            ) from error
         if not ids:
             raise MerDataError("no ids", where=ids_file.name, expected="one id per line")
         return ids

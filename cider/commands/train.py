@@ -137,7 +137,14 @@ def _recipes(name: str, overrides: tuple[str, ...], seed: int | None, seeds: str
 
     path = find_recipe(name)
     chosen: Sequence[int | None] = [seed] if seeds is None else parse_seeds(seeds)
-    return [load_recipe(path, overrides if one is None else (*overrides, f"seed={one}")) for one in chosen]
+    return [
+        load_recipe(
+            path,
+            overrides if one is None else (*overrides, f"seed={one}"),
+            told={f"seed={one}": f"--seed {one}"},
+        )
+        for one in chosen
+    ]
 
 
 @contextmanager

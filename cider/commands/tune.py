@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from cider.commands.train import RecipeName
-from mer_data.commands.shared import conclude, json_option
+from mer_data.commands.shared import SEED, FiniteRange, conclude, json_option
 
 
 @click.command()
@@ -22,11 +22,11 @@ from mer_data.commands.shared import conclude, json_option
     help="Database URL or journal:PATH, shared by the workers; default: study.db in the study's folder.",
 )
 @click.option("--study", metavar="NAME", help="Name of the study; default: the recipe's.")
-@click.option("--seed", type=click.IntRange(min=0), help="Seed of the search; default: the recipe's.")
+@click.option("--seed", type=SEED, help="Seed of the search; default: the recipe's.")
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key; it is not searched then."
 )
-@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Begin no trial after this.")
+@click.option("--timeout", type=FiniteRange(min=0), metavar="SECONDS", help="Begin no trial after this.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the study; default: runs/tune/NAME.")
 @json_option
 def tune(
@@ -57,7 +57,12 @@ def tune(
     from cider.tuning import Tuning
     from cider.tuning_report import write_tuning_report
     from cider.tuning_storage import masked
+    from mer_data.errors import RecipeError
 
+    if study is not None and (not study or study == ".." or study != Path(study).name):
+        raise RecipeError(
+            "not a name for a study", found=repr(study), expected="a name of one folder, without / in it"
+        )
     resolved = load_recipe(find_recipe(recipe), overrides)
     name = study or resolved.name
     folder = out or Path("runs") / "tune" / name

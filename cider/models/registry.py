@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Protocol
 
 from cider.models.settings import BackboneSettings
-from mer_data.errors import RecipeError
+from mer_data.errors import RecipeError, did_you_mean
 
 if TYPE_CHECKING:
     from torch import nn
@@ -74,7 +74,9 @@ def find_model(name: str) -> BackboneFactory:
     module, separator, attribute = place.partition(":")
     if not separator:
         raise RecipeError(
-            f"no model {name!r}", expected=f"cider, {', '.join(sorted(MODELS))} or module:class of your own"
+            f"no model {name!r}",
+            expected=f"cider, {', '.join(sorted(MODELS))} or module:class of your own",
+            do=did_you_mean(name, ["cider", *MODELS]),
         )
     try:
         found: BackboneFactory = getattr(_imported(module), attribute)

@@ -16,7 +16,7 @@ from cider.evaluation.target import Target
 from cider.recipe import Recipe, find_recipe, load_recipe
 from cider.table_schema import Row
 from cider.tables import SWEEP, Column, PublishedTable, Run, slug
-from mer_data.errors import RecipeError
+from mer_data.errors import RecipeError, did_you_mean
 from mer_data.tasks import TaskName
 
 FIXED_KEYS = ("name", "seed", "task", "data")
@@ -100,8 +100,10 @@ class Plan:
 
     def _recipes(self, run: Run) -> tuple[Recipe, ...]:
         path = find_recipe(run.recipe)
+        told = {one: f"{one} of {self.table.name}" for one in run.overrides if one not in self.overrides}
         return tuple(
-            load_recipe(path, (*run.overrides, f"seed={seed}"), typed=self.overrides) for seed in self.seeds
+            load_recipe(path, (*run.overrides, f"seed={seed}"), told=told | {f"seed={seed}": "--seeds"})
+            for seed in self.seeds
         )
 
 
@@ -161,6 +163,7 @@ def _columns(table: PublishedTable, datasets: Sequence[str]) -> tuple[Column, ..
         raise RecipeError(
             f"no column of {table.name} for dataset {', '.join(unused or datasets)}",
             expected=" or ".join(known),
+            do=did_you_mean((unused or [*datasets])[0], {name for pair in corpora for name in pair}),
         )
     return chosen
 

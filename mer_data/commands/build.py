@@ -8,6 +8,7 @@ from typing import Literal, cast
 import click
 
 from mer_data.commands.shared import (
+    WORKERS,
     DatasetName,
     conclude,
     drop_lines,
@@ -53,7 +54,7 @@ from mer_data.commands.shared import (
 @click.option("--tokenizer", metavar="NAME", help="tiny, minilm, bert-base-uncased, a folder or a hub id.")
 @click.option(
     "--workers",
-    type=click.IntRange(min=1),
+    type=WORKERS,
     default=1,
     show_default=True,
     help="Processes that read and align; the store is the same for any number.",

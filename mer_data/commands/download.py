@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from mer_data.commands.shared import DatasetName, conclude, force_option, json_option
+from mer_data.commands.shared import WORKERS, DatasetName, FiniteRange, conclude, force_option, json_option
 
 
 @click.command()
@@ -20,13 +20,13 @@ from mer_data.commands.shared import DatasetName, conclude, force_option, json_o
     "--mirror", metavar="URL", help="Folder of an http server that has copies; nothing else is asked then."
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be fetched from where, and fetch nothing.")
-@click.option("--workers", type=click.IntRange(min=1), default=4, show_default=True, help="Files at once.")
+@click.option("--workers", type=WORKERS, default=4, show_default=True, help="Files at once.")
 @click.option(
-    "--attempts", type=click.IntRange(min=1), default=4, show_default=True, help="Attempts at each address."
+    "--attempts", type=click.IntRange(1, 1000), default=4, show_default=True, help="Attempts at each address."
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(0, 100_000, min_open=True),
     default=60.0,
     show_default=True,
     help="Seconds without a byte, or with next to none, after which a connection is given up.",

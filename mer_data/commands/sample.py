@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import click
 
-from mer_data.commands.shared import conclude, force_option, json_option
+from mer_data.commands.shared import SEED, conclude, force_option, json_option
 
 
 @click.command()
 @click.option(
     "--seed",
-    type=click.IntRange(min=0),
+    type=SEED,
     default=0,
     show_default=True,
     help="Seed of the generator; equal seeds, equal corpus.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import json
+import math
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from mer_data.errors import MerDataError
+from mer_data.seeds import MAX_SEED
 
 if TYPE_CHECKING:
     from mer_data.utterances import Drop
@@ -66,6 +68,23 @@ class DatasetName(click.ParamType):
         from mer_data.sources.catalogue import known_datasets
 
         return [CompletionItem(name) for name in known_datasets() if name.startswith(incomplete)]
+
+
+SEED = click.IntRange(0, MAX_SEED)
+"""A seed."""
+WORKERS = click.IntRange(1, 256)
+"""Processes or threads: each takes memory before it does anything."""
+
+
+class FiniteRange(click.FloatRange):
+    """A number in a range; neither infinite nor "nan", which is in every range."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """A finite number."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{number} is not a finite number.", param, ctx)
+        return number
 
 
 class Numbers(click.ParamType):

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 import mer_data
-from mer_data.errors import SourceError
+from mer_data.errors import SourceError, did_you_mean
 from mer_data.resources import resource_folder
 from mer_data.strict_model import Number, StrictModel, WholeNumber, load_model
 from mer_data.workspace import Workspace, home
@@ -242,9 +242,12 @@ def manifest_path(dataset: str) -> Path:
             "unknown dataset",
             found=repr(dataset),
             expected=" or ".join(known_datasets()),
-            do=f"Describe a corpus of your own with `mer-data new-source {dataset}`"
-            if re.fullmatch(r"[a-z0-9_-]+", dataset)
-            else None,
+            do=did_you_mean(dataset, known_datasets())
+            or (
+                f"Describe a corpus of your own with `mer-data new-source {dataset}`"
+                if re.fullmatch(r"[a-z0-9_-]+", dataset)
+                else None
+            ),
         )
     packaged = manifest_folder() / f"{dataset}.yaml"
     return packaged if packaged.is_file() else Workspace(dataset).source_manifest

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from mer_data.errors import SourceError
+from mer_data.errors import SourceError, did_you_mean
 from mer_data.sources.catalogue import (
     Collection,
     PublishedFile,
@@ -121,6 +121,10 @@ def citations(dataset: str, also: Sequence[str] = ()) -> list[str]:
     known = {collection.name: collection for collection in manifest.collections}
     unknown = [name for name in also if name != "all" and name not in known]
     if unknown:
-        raise SourceError(f"no collection {unknown[0]!r} of {dataset}", expected=", ".join([*known, "all"]))
+        raise SourceError(
+            f"no collection {unknown[0]!r} of {dataset}",
+            expected=", ".join([*known, "all"]),
+            do=did_you_mean(unknown[0], known),
+        )
     chosen = [collection for name, collection in known.items() if name in also or "all" in also]
     return [text.strip() for text in (manifest.citation, *(c.citation for c in chosen)) if text.strip()]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mer_data.errors import SourceError
+from mer_data.errors import SourceError, did_you_mean
 from mer_data.files import sha256_file
 from mer_data.sources.catalogue import FeatureSet, Role, SourceManifest
 from mer_data.sources.choices import SourceChoices, SourceFile
@@ -217,12 +217,12 @@ def _pick(role: str, found: Sequence[Candidate], name: str | None, folder: Path)
     if name is not None:
         chosen = [one for one in candidates if one.features.name == name]
         if not chosen:
-            names = ", ".join(sorted({one.features.name for one in candidates})) or "none"
+            names = sorted({one.features.name for one in candidates})
             raise SourceError(
                 f"no {role} set {name!r}",
                 where=folder,
-                found=names,
-                do="Choose one of those found, or a path",
+                found=", ".join(names) or "none",
+                do=did_you_mean(name, names) or "Choose one of those found, or a path",
             )
     else:
         chosen = [one for one in candidates if one.by_root] or candidates

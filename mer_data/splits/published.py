@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 import mer_data
-from mer_data.errors import SplitError
+from mer_data.errors import SplitError, did_you_mean
 from mer_data.resources import resource_folder
 from mer_data.splits.defaults import default_of
 from mer_data.splits.divergence import MIN_COUNT, SMOOTHING
@@ -62,13 +62,14 @@ def load_published(dataset: str, name: str) -> SplitManifest:
     is_path = name.endswith(".json")
     path = Path(name) if is_path else published_folder(dataset) / f"{name}.json"
     if not path.is_file():
-        known = ", ".join(published_names(dataset)) or "none"
+        names = published_names(dataset)
+        known = ", ".join(names) or "none"
         if is_path:
             raise SplitError(f"no split manifest {name}", do=f"Published ones of {dataset}: {known}")
         raise SplitError(
             f"no published split {name!r} of {dataset}",
             found=known,
-            do="Name one of these, or the path of a manifest (*.json)",
+            do=did_you_mean(name, names) or "Name one of these, or the path of a manifest (*.json)",
         )
     manifest = SplitManifest.load(path)
     if manifest.dataset != dataset:

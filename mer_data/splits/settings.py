@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 from mer_data.errors import SplitError
+from mer_data.seeds import MAX_SEED
 from mer_data.splits.defaults import GroupBy, default_of
 from mer_data.splits.divergence import MIN_COUNT, SMOOTHING
 from mer_data.tasks import Task
@@ -15,6 +16,8 @@ from mer_data.tasks import Task
 KeepValid = Literal["iid", "ood"]
 
 STEPS: dict[GroupBy, int] = {"utterance": 40, "video": 80}
+MOST_RESTARTS, MOST_STEPS = 1000, 10_000
+"""Bounds of the work that a manifest can ask for."""
 
 
 class SearchVersionError(SplitError):
@@ -63,6 +66,8 @@ class RepartitionSettings:
         """Refuse values outside their range."""
         if self.seed < 0:
             raise SplitError("negative seed", found=self.seed, expected="0 or more")
+        if self.seed > MAX_SEED:
+            raise SplitError("too large a seed", found=self.seed, expected=f"at most {MAX_SEED}")
         if self.severity is not None and not 0 <= self.severity <= 1:
             raise SplitError(
                 "impossible severity", found=self.severity, expected="0 (random) to 1 (strongest)"
@@ -85,8 +90,16 @@ class RepartitionSettings:
             raise SplitError("impossible sizes", found=self.sizes, expected="three numbers of at least 1")
         if self.restarts < 1:
             raise SplitError("too few restarts", found=self.restarts, expected="1 or more")
-        if self.steps_per_utterance is not None and self.steps_per_utterance < 0:
+        if self.restarts > MOST_RESTARTS:
+            raise SplitError("too many restarts", found=self.restarts, expected=f"at most {MOST_RESTARTS}")
+        if self.steps_per_utterance is None:
+            return
+        if self.steps_per_utterance < 0:
             raise SplitError("negative number of steps", found=self.steps_per_utterance, expected="0 or more")
+        if self.steps_per_utterance > MOST_STEPS:
+            raise SplitError(
+                "too many steps", found=self.steps_per_utterance, expected=f"at most {MOST_STEPS}"
+            )
 
     def for_corpus(self, dataset: str, task: Task) -> RepartitionSettings:
         """The same with the defaults of the corpus and task in place of every None but that of ``sizes``."""

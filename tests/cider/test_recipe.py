@@ -147,8 +147,10 @@ def test_a_group_that_an_override_gives_whole_is_its_fault():
 
 
 def test_overrides_of_a_published_table_are_not_called_an_option():
-    with pytest.raises(RecipeError, match=r"found 0 \(override model\.layers=0\)"):
-        load_recipe(find_recipe("sample"), ("model.layers=0", "model.heads=2"), typed=("model.heads=2",))
+    with pytest.raises(RecipeError, match=r"found 0 \(model\.layers=0 of table4\)"):
+        load_recipe(
+            find_recipe("sample"), ("model.layers=0",), told={"model.layers=0": "model.layers=0 of table4"}
+        )
 
 
 # --- values that no recipe can mean ---

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from mer_data.errors import SourceError
+from mer_data.errors import SourceError, did_you_mean
 from mer_data.sources.catalogue import (
     Collection,
     PublishedFile,
@@ -132,7 +132,9 @@ def choose_files(manifest: SourceManifest, only: Sequence[str]) -> list[tuple[Co
     unknown = [word for word in only if word not in meanings]
     if unknown:
         raise SourceError(
-            f"nothing of {manifest.dataset} is called {unknown[0]!r}", expected=", ".join(meanings)
+            f"nothing of {manifest.dataset} is called {unknown[0]!r}",
+            expected=", ".join(meanings),
+            do=did_you_mean(unknown[0], meanings),
         )
     keys = {key for word in only for key in meanings[word]} or {f.key for _, f in published if f.default}
     return [(collection, file) for collection, file in published if file.key in keys]

@@ -20,7 +20,30 @@ def test_other_rates_are_refused(text):
         assert not math.isnan(sum(parse_rates(text)))
 
 
-@pytest.mark.parametrize("text", ["", "a", "0,,1", "0.5", "0,0", "-1", "1,,2", "²"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "a",
+        "0,,1",
+        "0.5",
+        "0,0",
+        "-1",
+        "1,,2",
+        "²",
+        "4294967296",
+        "9" * 5000,
+        ",".join(map(str, range(1001))),
+    ],
+)
 def test_other_seeds_are_refused(text):
     with pytest.raises(RecipeError, match=r"not a list of seeds: found .* expected different whole numbers"):
         parse_seeds(text)
+
+
+def test_a_long_list_is_cut_in_the_message():
+    with pytest.raises(RecipeError) as info:
+        parse_seeds("x" * 10_000)
+    assert len(str(info.value)) < 300
+    with pytest.raises(RecipeError):
+        parse_rates(",".join(str(number / 2000) for number in range(1500)))

@@ -1,4 +1,4 @@
-"""Real forced alignments of CMU-MOSI, as a public repository has them: each word has its successor's times."""
+"""Real forced alignments of CMU-MOSI, as a public repository has them: each word has its successor's time."""
 
 import re
 import shutil

@@ -28,6 +28,9 @@ from mer_data.tasks import TASKS
         ({"sizes": (10, 0, 5)}, "impossible sizes"),
         ({"restarts": 0}, "too few restarts: found 0"),
         ({"steps_per_utterance": -3}, "negative number of steps: found -3"),
+        ({"seed": 2**64}, "too large a seed: found 18446744073709551616, expected at most 4294967295"),
+        ({"restarts": 10**8}, "too many restarts: found 100000000, expected at most 1000"),
+        ({"steps_per_utterance": 10**8}, "too many steps: found 100000000, expected at most 10000"),
     ],
 )
 def test_values_outside_their_range_are_refused(options, message):
