@@ -2,6 +2,8 @@
 
 import json
 import pickle
+import resource
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -189,6 +191,18 @@ def build_sample_stores(source, folder):
     for alignment, path in paths.items():
         build_store(open_source("sample", source), path, alignment=alignment)
     return paths
+
+
+@contextmanager
+def limited_memory(num_bytes):
+    """Let this process take ``num_bytes`` more than now, as on a small machine."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + num_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 PICKLED_ARRAYS = {

@@ -1,180 +1,232 @@
 """Reading pickles from strangers: only numpy arrays and plain Python containers get in.
 
-Numpy's own functions trust a pickle: its dtypes and states can place any address in an object array. So
-none of them is handed out: the names that numpy's pickles use stand for the checked makers below.
+The standard library takes the bytes apart into opcodes (``pickletools.genops``); the reader here carries out
+those that arrays and plain containers need, and refuses every other. Nothing is imported and nothing of the
+file is called.
 """
 
 from __future__ import annotations
 
-import pickle
-import sys
-from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
-from math import prod
-from pathlib import Path
-from typing import Any
+import pickletools
+from collections.abc import Callable
+from typing import Any, cast
 
-import numpy as np
-from numpy.typing import NDArray
+from mer_data.sources.pickle_limits import (
+    CONTAINER_BYTES,
+    BoundedContent,
+    Budget,
+    PickleRefusedError,
+    check_data,
+)
+from mer_data.sources.pickled_values import MAKERS, Name, Unfinished, make_set, set_items
 
-from mer_data.errors import SourceError
-
-_NUMBERS_AND_TEXT = "biufSU"
-_VALUES = (np.generic, str, bytes, bytearray, bool, int, float, complex, type(None))
-
-
-class SafeDtype:
-    """A dtype of numbers, text or Python objects, without fields."""
-
-    def __init__(self, code: str) -> None:
-        """Refuse every other kind."""
-        self.dtype = np.dtype(str(code))
-        if self.dtype.kind not in _NUMBERS_AND_TEXT + "O":
-            raise pickle.UnpicklingError(f"refused dtype {code}")
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        """Take the byte order."""
-        if state[1] in ("<", ">"):
-            self.dtype = self.dtype.newbyteorder(state[1])
+_MEMO_BYTES = 100
+_MAX_BITS = 64
+_MAX_NAME = 100
 
 
-class SafeArray(np.ndarray):
-    """An array that takes its content only where type, shape and content fit together."""
+class PickleReader:
+    """One pickle at the position of ``content``; exactly its bytes are read."""
 
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        """Take a checked content."""
-        version, shape, dtype, fortran, content = state
-        fits = all(isinstance(size, int) and size >= 0 for size in shape)
-        if dtype.dtype.kind == "O":
-            fits = fits and isinstance(content, list) and len(content) == prod(shape)
-        else:
-            content = checked_bytes(dtype, content)  # numpy itself compares its length with the shape
-        if not fits:
-            raise pickle.UnpicklingError("an array whose content does not fit its shape")
-        super().__setstate__((version, shape, dtype.dtype, fortran, content))
+    def __init__(self, content: BoundedContent, budget: Budget) -> None:
+        """Read from ``content`` and count against ``budget``."""
+        self.content, self.budget = content, budget
+        self._stack: list[Any] = []
+        self._marks: list[int] = []
+        self._memo: dict[int, Any] = {}
+
+    def load(self) -> Any:
+        """Return the content: arrays, plain values, and dicts, lists, tuples and sets of them.
+
+        Raises:
+            PickleRefusedError: it holds or does anything else, or takes more than the budget.
+            EOFError: the bytes end before the pickle does.
+            ValueError, LookupError, TypeError: damaged bytes.
+        """
+        for opcode, argument, _ in pickletools.genops(cast(Any, self.content)):
+            self.budget.count_opcode()
+            action = _ACTIONS.get(opcode.name)
+            if action is None:
+                raise PickleRefusedError(f"refused opcode {opcode.name}")
+            action(self, argument)
+        (result,) = self._stack
+        check_data(result, self.budget.max_bytes)
+        return result
+
+    def find(self, module: object, name: object) -> Name:
+        """Return an admitted name.
+
+        Raises:
+            PickleRefusedError: any other name, which is told.
+        """
+        if not isinstance(module, str) or not isinstance(name, str):  # to hash anything else can take forever
+            raise PickleRefusedError("a name that is no text")
+        found = Name(module, name)
+        if found not in MAKERS:
+            raise PickleRefusedError(f"refused class {found.what[:_MAX_NAME]}")
+        return found
+
+    # --- what the opcodes do ---
+
+    def _ignore(self, _: object) -> None:
+        """PROTO changes nothing here, STOP ends the loop."""
+
+    def _check_frame(self, size: int) -> None:
+        self.content.check_left(size)
+
+    def _push(self, value: Any) -> None:
+        self._stack.append(value)
+
+    def _push_integer(self, value: int) -> None:
+        if value.bit_length() > _MAX_BITS:
+            raise PickleRefusedError(f"an integer of more than {_MAX_BITS} bits")
+        self._stack.append(value)
+
+    def _push_old_text(self, value: str) -> None:
+        """The ``str`` of Python 2: text where it is ASCII, else bytes of an unknown encoding."""
+        self._stack.append(value if value.isascii() else value.encode("latin-1"))
+
+    def _push_container(self, value: Any) -> None:
+        self.budget.charge(CONTAINER_BYTES)
+        self._stack.append(value)
+
+    def _mark(self, _: object) -> None:
+        self._marks.append(len(self._stack))
+
+    def _pop_marked(self) -> list[Any]:
+        start = self._marks.pop()
+        items = self._stack[start:]
+        del self._stack[start:]
+        return items
+
+    def _make_list(self, _: object) -> None:
+        self._push_container(self._pop_marked())
+
+    def _make_tuple(self, _: object) -> None:
+        self._push_container(tuple(self._pop_marked()))
+
+    def _make_tuple_of(self, size: int) -> None:
+        items = tuple(self._stack[-size:])
+        if len(items) != size:
+            raise IndexError("a tuple of values that are not there")
+        del self._stack[-size:]
+        self._push_container(items)
+
+    def _make_dict(self, _: object) -> None:
+        items = self._pop_marked()
+        self._push_container({})
+        set_items(self._stack[-1], items[::2], items[1::2])
+
+    def _make_frozenset(self, _: object) -> None:
+        self._push_container(frozenset(make_set(self._pop_marked())))
+
+    def _top(self, kind: type) -> Any:
+        """The container on top; no other value takes items."""
+        if type(self._stack[-1]) is not kind:
+            raise PickleRefusedError(f"items for {type(self._stack[-1]).__name__}")
+        return self._stack[-1]
+
+    def _append(self, _: object) -> None:
+        value = self._stack.pop()
+        self._top(list).append(value)
+
+    def _append_all(self, _: object) -> None:
+        items = self._pop_marked()
+        self._top(list).extend(items)
+
+    def _set_item(self, _: object) -> None:
+        value, key = self._stack.pop(), self._stack.pop()
+        set_items(self._top(dict), [key], [value])
+
+    def _set_all(self, _: object) -> None:
+        items = self._pop_marked()
+        set_items(self._top(dict), items[::2], items[1::2])
+
+    def _add_all(self, _: object) -> None:
+        items = self._pop_marked()
+        self._top(set).update(make_set(items))
+
+    def _put(self, key: int) -> None:
+        self.budget.charge(_MEMO_BYTES)
+        value = self._memo[key] = self._stack[-1]
+        if isinstance(value, Unfinished):
+            value.memo_keys.append(key)
+
+    def _memoize(self, _: object) -> None:
+        self._put(len(self._memo))
+
+    def _get(self, key: int) -> None:
+        self._stack.append(self._memo[key])
+
+    def _global(self, both: str) -> None:
+        module, name = both.split(" ")
+        self._stack.append(self.find(module, name))
+
+    def _stack_global(self, _: object) -> None:
+        name, module = self._stack.pop(), self._stack.pop()
+        self._stack.append(self.find(module, name))
+
+    def _reduce(self, _: object) -> None:
+        arguments, function = self._stack.pop(), self._stack.pop()
+        make = MAKERS.get(function) if isinstance(function, Name) else None
+        if make is None or type(arguments) is not tuple:
+            raise PickleRefusedError(f"refused call of {getattr(function, 'what', type(function).__name__)}")
+        self._stack.append(make(self.budget, *arguments))
+
+    def _build(self, _: object) -> None:
+        """Fill the value below the state; the memo then holds the filled one."""
+        state, value = self._stack.pop(), self._stack.pop()
+        if not isinstance(value, Unfinished):
+            raise PickleRefusedError(f"refused state of {getattr(value, 'what', type(value).__name__)}")
+        finished = value.finish(state)
+        self._stack.append(finished)
+        for key in value.memo_keys:
+            self._memo[key] = finished
+
+    def _new_object(self, _: object) -> None:
+        """Admitted for joblib's wrapper alone."""
+        raise PickleRefusedError("refused opcode NEWOBJ")
 
 
-def checked_bytes(dtype: SafeDtype, content: object) -> bytes | bytearray:
-    """The bytes of numbers or text; text must be of characters that exist."""
-    raw = content.encode("latin-1") if isinstance(content, str) else content
-    if not isinstance(raw, (bytes, bytearray)):
-        raise pickle.UnpicklingError("an array without bytes")
-    if dtype.dtype.kind == "U":
-        codes = np.frombuffer(raw, np.dtype(f"{dtype.dtype.byteorder}u4"))
-        if codes.max(initial=0) > sys.maxunicode:
-            raise pickle.UnpicklingError("text with characters that do not exist")
-    return raw
+Action = Callable[[PickleReader, Any], None]
 
 
-def _make_dtype(code: str, *_: object) -> SafeDtype:
-    return SafeDtype(code)
+def _constant(value: object) -> Action:
+    return lambda reader, _: reader._push(value)
 
 
-def _make_array(*_: object) -> SafeArray:
-    return SafeArray((0,), dtype=np.int8)
+def _new(make: Callable[[], Any]) -> Action:
+    return lambda reader, _: reader._push_container(make())
 
 
-def _make_scalar(dtype: SafeDtype, content: object) -> Any:
-    return np.frombuffer(checked_bytes(dtype, content), dtype.dtype, count=1)[0]
+def _tuple_of(size: int) -> Action:
+    return lambda reader, _: reader._make_tuple_of(size)
 
 
-def _make_from_buffer(content: object, dtype: SafeDtype, shape: tuple[int, ...], order: Any) -> NDArray[Any]:
-    return np.frombuffer(checked_bytes(dtype, content), dtype.dtype).reshape(shape, order=order)
-
-
-def _make_no_bytes() -> bytes:
-    return b""
-
-
-def _make_bytes(text: str, encoding: str) -> bytes:
-    """How pickles of protocol 2 spell bytes."""
-    if encoding not in ("latin1", "latin-1"):
-        raise pickle.UnpicklingError(f"refused encoding {encoding}")
-    return text.encode("latin-1")
-
-
-SAFE_GLOBALS: dict[tuple[str, str], object] = {
-    ("numpy", "ndarray"): "ndarray",  # only ever an argument of _reconstruct
-    ("numpy", "dtype"): _make_dtype,
-    ("_codecs", "encode"): _make_bytes,
-    ("__builtin__", "bytes"): _make_no_bytes,
-    ("__builtin__", "set"): set,
-    ("builtins", "set"): set,
-    ("collections", "OrderedDict"): OrderedDict,
+_R = PickleReader
+_ACTIONS: dict[str, Action] = {
+    **dict.fromkeys(("PROTO", "STOP"), _R._ignore),
+    "FRAME": _R._check_frame,
+    **{"NONE": _constant(None), "NEWTRUE": _constant(True), "NEWFALSE": _constant(False)},
+    **dict.fromkeys(("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4"), _R._push_integer),
+    **dict.fromkeys(("FLOAT", "BINFLOAT"), _R._push),
+    **dict.fromkeys(("STRING", "BINSTRING", "SHORT_BINSTRING"), _R._push_old_text),
+    **dict.fromkeys(("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"), _R._push),
+    **dict.fromkeys(("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"), _R._push),
+    **{
+        "EMPTY_LIST": _new(list),
+        "EMPTY_TUPLE": _new(tuple),
+        "EMPTY_DICT": _new(dict),
+        "EMPTY_SET": _new(set),
+    },
+    **{"MARK": _R._mark, "LIST": _R._make_list, "DICT": _R._make_dict, "FROZENSET": _R._make_frozenset},
+    **{"TUPLE": _R._make_tuple, "TUPLE1": _tuple_of(1), "TUPLE2": _tuple_of(2), "TUPLE3": _tuple_of(3)},
+    **{"APPEND": _R._append, "APPENDS": _R._append_all, "ADDITEMS": _R._add_all},
+    **{"SETITEM": _R._set_item, "SETITEMS": _R._set_all},
+    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), _R._put),
+    "MEMOIZE": _R._memoize,
+    **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), _R._get),
+    **{"GLOBAL": _R._global, "STACK_GLOBAL": _R._stack_global},
+    **{"REDUCE": _R._reduce, "BUILD": _R._build, "NEWOBJ": lambda reader, _: reader._new_object(None)},
 }
-for _core in ("numpy.core", "numpy._core"):
-    SAFE_GLOBALS[f"{_core}.multiarray", "_reconstruct"] = _make_array
-    SAFE_GLOBALS[f"{_core}.multiarray", "scalar"] = _make_scalar
-    SAFE_GLOBALS[f"{_core}.numeric", "_frombuffer"] = _make_from_buffer
-
-
-def find_safe(module: str, name: str) -> Any:
-    """What an admitted name stands for.
-
-    Raises:
-        UnpicklingError: any other name, which is told.
-    """
-    if (module, name) not in SAFE_GLOBALS:
-        raise pickle.UnpicklingError(f"refused class {module}.{name}")
-    return SAFE_GLOBALS[module, name]
-
-
-class RestrictedUnpickler(pickle.Unpickler):
-    """Admits the names that numpy arrays need and nothing else."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Return what an admitted name stands for, or refuse with the name."""
-        return find_safe(module, name)
-
-
-def plain_only(content: Any) -> Any:
-    """``content``, where it holds arrays, values and containers of them, and nothing they are made with.
-
-    A damaged pickle can leave a dtype or a maker where its data should be.
-
-    Raises:
-        UnpicklingError: anything else is in it.
-    """
-    waiting, seen = [content], set()
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, _VALUES) or id(value) in seen:
-            continue
-        seen.add(id(value))
-        if isinstance(value, dict):
-            waiting += [*value.keys(), *value.values()]
-        elif isinstance(value, (list, tuple, set, frozenset)):
-            waiting += value
-        elif not isinstance(value, np.ndarray):
-            raise pickle.UnpicklingError(f"{type(value).__name__} in place of data")
-        elif value.dtype.kind == "O":
-            waiting += value.ravel().tolist()
-    return content
-
-
-@contextmanager
-def pickle_errors(path: Path) -> Iterator[None]:
-    """Whatever goes wrong while a pickle is read, as a ``SourceError`` that names the file."""
-    try:
-        yield
-    except SourceError:
-        raise
-    except OSError as error:
-        if error.errno is None:  # decompressors raise it for damaged bytes
-            raise _damaged(path, error) from error
-        raise SourceError(f"cannot read the pickle ({error.strerror})", where=path) from error
-    except pickle.UnpicklingError as error:
-        raise SourceError(
-            f"unsafe or damaged pickle ({error})",
-            where=path,
-            do="Only numpy arrays and plain containers are read; convert the file with its own tool first",
-        ) from error
-    except Exception as error:  # damaged bytes can raise anything, MemoryError and LookupError included
-        raise _damaged(path, error) from error
-
-
-def _damaged(path: Path, error: Exception) -> SourceError:
-    return SourceError(
-        f"damaged pickle ({type(error).__name__}: {error})", where=path, do="Fetch the file again"
-    )
+"""What is done at each opcode. Pickles of plain data need no other."""

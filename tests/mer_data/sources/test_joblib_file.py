@@ -116,8 +116,8 @@ def test_a_hostile_file_is_refused_by_name_and_not_run(tmp_path, compress, where
     "build",
     [
         b"\x80\x04cjoblib.numpy_pickle\nNumpyArrayWrapper\n}\x8c\x04readK\x01sb.",  # the class itself
-        b"\x80\x04cjoblib.numpy_pickle\nNumpyArrayWrapper\n0cnumpy\ndtype\nN}\x8c\x07__doc__K\x01s\x86b.",
-        b"\x80\x04cjoblib.numpy_pickle\nNumpyArrayWrapper\n0ccollections\nOrderedDict\n)R}b.",
+        b"\x80\x04cnumpy\ndtype\nN}\x8c\x07__doc__K\x01s\x86b.",
+        b"\x80\x04ccollections\nOrderedDict\n)R}b.",
     ],
 )
 def test_nothing_but_our_own_makers_takes_a_state(tmp_path, build):

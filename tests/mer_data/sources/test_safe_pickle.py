@@ -1,13 +1,11 @@
 import builtins
 import os
 import pickle
-import resource
 from collections import OrderedDict
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from builders import PICKLED_ARRAYS
+from builders import PICKLED_ARRAYS, limited_memory
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -138,23 +136,10 @@ def test_an_absent_pickle_is_told(tmp_path):
         read_arrays(tmp_path / "absent.pkl")
 
 
-@contextmanager
-def limited_memory():
-    """A damaged length may ask for any amount; let it fail as on a small machine."""
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    with open("/proc/self/statm", encoding="ascii") as handle:  # noqa: PTH123
-        used = int(handle.read().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 30), before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, before)
-
-
 def assert_plain_or_refused(path, content):
     path.write_bytes(content)
     try:
-        with limited_memory():
+        with limited_memory(1 << 30):
             found = read_arrays(path)
     except SourceError as error:
         assert "\n" not in str(error)  # noqa: PT017
@@ -184,13 +169,14 @@ def pickle_path(tmp_path_factory):
 @pytest.mark.parametrize(
     ("content", "what"),
     [
-        (pickle.dumps([np.dtype("<f8")]), "SafeDtype"),
-        (pickle.dumps({"audio": np.array([None, np.dtype("<f8")], dtype=object)}), "SafeDtype"),
-        (b"(c_codecs\nencode\nt.", "function"),
+        (pickle.dumps([np.dtype("<f8")]), "Float64DType|dtype"),
+        (pickle.dumps({"audio": np.array([None, np.dtype("<f8")], dtype=object)}), "Float64DType|dtype"),
+        (b"(c_codecs\nencode\nt.", r"_codecs\.encode"),
+        (b"\x80\x02cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\x00\x85C\x01btR.", "an array"),
     ],
 )
 def test_what_arrays_are_made_with_is_no_data(tmp_path, content, what):
-    with pytest.raises(SourceError, match=f"{what} in place of data"):
+    with pytest.raises(SourceError, match=rf"({what})\w* in place of data"):
         read_arrays(write(tmp_path, content))
 
 
