@@ -6,8 +6,8 @@ lengths).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,20 +20,39 @@ from mer_data.sources.base import Stream
 from mer_data.sources.catalogue import SourceManifest
 from mer_data.sources.choices import SourceFile
 from mer_data.sources.joblib_file import read_arrays
-from mer_data.tasks import LABEL_RANGE
-from mer_data.utterances import (
-    FOLDS,
-    MODALITIES,
-    UTTERANCE_COLUMNS,
-    Drop,
-    Ragged,
-    UtteranceBlock,
-    utterance_id,
+from mer_data.sources.mmsa_values import (
+    check_pieces,
+    lengths_before_padding,
+    lengths_of,
+    numbers_of,
+    texts_of,
+    utterance_ids,
 )
+from mer_data.tasks import LABEL_RANGE
+from mer_data.utterances import FOLDS, MODALITIES, UTTERANCE_COLUMNS, Drop, Ragged, UtteranceBlock
 
 _TEXTS = ("id", "raw_text")
-_REQUIRED = (*_TEXTS, "text_bert", "audio", "vision", "regression_labels")
+_NUMBERS = ("text_bert", *MODALITIES, "regression_labels")
 _LENGTHS = ("audio_lengths", "vision_lengths")
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """What is taken from one fold, checked.
+
+    Attributes:
+        ids: N utterance ids.
+        texts: N texts.
+        numbers: arrays by key, as in the file.
+        lengths: steps (N,) of each modality; empty where the file has none.
+        counts: named counts of what was mended.
+    """
+
+    ids: list[str]
+    texts: list[str]
+    numbers: dict[str, NDArray[Any]]
+    lengths: dict[str, NDArray[np.int64]]
+    counts: dict[str, int]
 
 
 class MmsaPickle:
@@ -50,36 +69,53 @@ class MmsaPickle:
     dropped: Sequence[Drop] = ()
 
     def __init__(self, path: Path, manifest: SourceManifest) -> None:
-        """Read the file through the restricted reader and check its layout.
+        """Read the file through the restricted reader and check everything that is taken from it.
+
+        Texts of bytes are decoded, segments that are counted from 0 are shifted, and lengths of audio and
+        vision that are certainly swapped are exchanged; the blocks count it.
 
         Raises:
-            SourceError: a fold or key is missing, lengths differ, a label is out of range, or an id is twice.
+            SourceError: a fold or key is missing, shapes do not fit, or a value is impossible.
         """
         self.manifest = manifest
         self._path = path
-        self._folds: dict[str, dict[str, Any]] = read_arrays(path)
-        self._check()
+        content = read_arrays(path)
+        self._check_keys(content)
+        self._has_lengths = "audio_lengths" in content["train"]
+        given = {fold: texts_of(content[fold]["id"], "id", self._where(fold)) for fold in FOLDS}
+        ids, num_shifted = utterance_ids({fold: names for fold, (names, _) in given.items()}, path)
+        widths: dict[str, int] = {}
+        self._folds: dict[str, _Fold] = {}
+        for fold in FOLDS:
+            counts = {"texts_of_bytes_decoded": given[fold][1]}
+            if num_shifted:
+                counts["segments_counted_from_0_shifted_by_1"] = len(ids[fold])
+            self._folds[fold] = self._checked(fold, content[fold], ids[fold], widths, counts)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Another process reads the file for itself."""
         return MmsaPickle, (self._path, self.manifest)
 
-    def _check(self) -> None:
-        if not isinstance(self._folds, dict) or any(fold not in self._folds for fold in FOLDS):
+    def _where(self, fold: str) -> str:
+        return f"{self._path}, fold {fold!r}"
+
+    def _check_keys(self, content: object) -> None:
+        """Every fold is there, with the same keys."""
+        if not isinstance(content, dict) or any(fold not in content for fold in FOLDS):
             found = (
-                sorted(map(str, self._folds)) if isinstance(self._folds, dict) else type(self._folds).__name__
+                [repr(key)[:40] for key in content][:10]
+                if isinstance(content, dict)
+                else type(content).__name__
             )
             raise SourceError(
                 "not an MMSA pickle", where=self._path, found=found, expected="train, valid and test"
             )
-        strange = [fold for fold in FOLDS if not isinstance(self._folds[fold], dict)]
+        strange = [fold for fold in FOLDS if not isinstance(content[fold], dict)]
         if strange:
             raise SourceError(f"fold {strange[0]!r} is not a dict", where=self._path)
-        seen: set[str] = set()
-        keys = _REQUIRED + (_LENGTHS if "audio_lengths" in self._folds["train"] else ())
+        keys = (*_TEXTS, *_NUMBERS, *(_LENGTHS if "audio_lengths" in content["train"] else ()))
         for fold in FOLDS:
-            part = self._folds[fold]
-            missing = [key for key in keys if key not in part]
+            missing = [key for key in keys if key not in content[fold]]
             if missing:
                 raise SourceError(
                     f"fold {fold!r} lacks the key {missing[0]!r}",
@@ -87,47 +123,66 @@ class MmsaPickle:
                     expected=", ".join(keys),
                     do="Use MMSA's own file, or add the key",
                 )
-            self._check_shapes(fold, keys)
-            self._check_rows(
-                fold, [str(name) for name in part["id"]], np.asarray(part["regression_labels"]), seen
-            )
 
-    def _check_shapes(self, fold: str, keys: tuple[str, ...]) -> None:
+    def _checked(
+        self, fold: str, part: dict[str, Any], ids: list[str], widths: dict[str, int], counts: dict[str, int]
+    ) -> _Fold:
+        """One fold, every value of it judged."""
+        where = self._where(fold)
+        texts, num_bytes = texts_of(part["raw_text"], "raw_text", where, ids)
+        counts["texts_of_bytes_decoded"] += num_bytes
+        self._check_shape(fold, "raw_text", "texts", (len(texts),), [len(ids)])
+        keys = (*_NUMBERS, *(_LENGTHS if self._has_lengths else ()))
+        numbers = {key: self._numbers(fold, key, part[key], len(ids), widths) for key in keys}
+        self._check_labels(numbers["regression_labels"], ids)
+        check_pieces(numbers["text_bert"], ids, where)
+        lengths: dict[str, NDArray[np.int64]] = {}
+        if self._has_lengths:
+            lengths, swapped = lengths_of(numbers, ids, where)
+            counts["swapped_lengths_of_audio_and_vision_exchanged"] = len(ids) if swapped else 0
+        return _Fold(ids, texts, numbers, lengths, counts)
+
+    def _numbers(
+        self, fold: str, key: str, value: object, num_rows: int, widths: dict[str, int]
+    ) -> NDArray[Any]:
         """One row per id everywhere, and the feature widths of the training fold."""
-        part = {key: _array(self._folds[fold][key]) for key in keys}
-        for key, array in part.items():
-            wanted: list[int | str] = [part["id"].size]
-            if key == "text_bert":
-                wanted += [3, "T"]
-            elif key in MODALITIES:
-                wanted += ["T", np.shape(self._folds["train"][key])[-1] if array.ndim == 3 else "d"]
-            fits = array.ndim == len(wanted) and all(
-                isinstance(size, str) or size == found
-                for size, found in zip(wanted, array.shape, strict=True)
-            )
-            if not fits or (key not in _TEXTS and array.dtype.kind not in "iuf"):
+        array = numbers_of(value)
+        wanted: list[int | str] = [num_rows]
+        if key == "text_bert":
+            wanted += [3, "T"]
+        elif key in MODALITIES:
+            wanted += ["T", widths.get(key, "d")]
+        if array is None:
+            raise self._unlike(fold, key, _described(value), wanted)
+        self._check_shape(fold, key, str(array.dtype), array.shape, wanted)
+        if key in MODALITIES:
+            if array.shape[2] == 0:
                 raise SourceError(
-                    f"fold {fold!r}: {key!r} does not fit 'id' and the other folds",
-                    where=self._path,
-                    found=f"{array.dtype} of shape {array.shape}",
-                    expected=("texts" if key in _TEXTS else "numbers")
-                    + f" of shape ({', '.join(map(str, wanted))})",
+                    f"{key!r} has no columns", where=self._where(fold), found=f"shape {array.shape}"
                 )
+            widths[key] = array.shape[2]
+        return array
 
-    def _check_rows(self, fold: str, ids: list[str], labels: NDArray[Any], seen: set[str]) -> None:
-        for given, label in zip(ids, labels, strict=True):
-            name = _canonical(given)
-            if name in seen:
-                raise SourceError(f"utterance {name} stands twice", where=f"{self._path}, fold {fold!r}")
-            seen.add(name)
-            if not _ID.fullmatch(name):
-                raise SourceError(
-                    "not an utterance id",
-                    where=self._path,
-                    found=repr(given),
-                    expected="video$_$number, video[number] or video_number",
-                )
-            if not LABEL_RANGE[0] <= float(label) <= LABEL_RANGE[1]:
+    def _check_shape(
+        self, fold: str, key: str, kind: str, shape: tuple[int, ...], wanted: list[int | str]
+    ) -> None:
+        fits = len(shape) == len(wanted) and all(
+            isinstance(size, str) or size == found for size, found in zip(wanted, shape, strict=True)
+        )
+        if not fits:
+            raise self._unlike(fold, key, f"{kind} of shape {shape}", wanted)
+
+    def _unlike(self, fold: str, key: str, found: str, wanted: list[int | str]) -> SourceError:
+        return SourceError(
+            f"fold {fold!r}: {key!r} does not fit 'id' and the other folds",
+            where=self._path,
+            found=found,
+            expected=("texts" if key in _TEXTS else "numbers") + f" of shape ({', '.join(map(str, wanted))})",
+        )
+
+    def _check_labels(self, labels: NDArray[Any], ids: list[str]) -> None:
+        for name, label in zip(ids, labels.tolist(), strict=True):
+            if not LABEL_RANGE[0] <= label <= LABEL_RANGE[1]:
                 raise SourceError(
                     f"label of utterance {name} is out of range",
                     where=self._path,
@@ -138,12 +193,10 @@ class MmsaPickle:
     @property
     def alignment(self) -> str:
         """ "unaligned" when the file has frame lengths of its own, or not as many steps as word pieces."""
-        train = self._folds["train"]
-        if "audio_lengths" in train:
-            return "unaligned"
-        pieces = np.shape(train["text_bert"])[-1]
-        beside = all(np.shape(train[modality])[1] == pieces for modality in MODALITIES)
-        return "aligned" if beside else "unaligned"
+        train = self._folds["train"].numbers
+        pieces = train["text_bert"].shape[2]
+        beside = all(train[modality].shape[1] == pieces for modality in MODALITIES)
+        return "aligned" if beside and not self._has_lengths else "unaligned"
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -160,7 +213,7 @@ class MmsaPickle:
         """Audio and vision as they are in the file, under the name of the file."""
         result = {}
         for modality in MODALITIES:
-            width = np.shape(self._folds["train"][modality])[-1]
+            width = self._folds["train"].numbers[modality].shape[2]
             columns = tuple(f"{modality}_{index}" for index in range(width))
             result[modality] = Stream(f"{self._path.stem}_{modality}", columns, None)
         return result
@@ -171,7 +224,7 @@ class MmsaPickle:
 
     def ids(self, fold: str) -> list[str]:
         """Utterance ids of one fold, as blocks have them."""
-        return [_canonical(str(name)) for name in self._folds[fold]["id"]]
+        return self._folds[fold].ids
 
     @property
     def video_ids(self) -> set[str]:
@@ -190,55 +243,32 @@ class MmsaPickle:
 
     def block(self, number: int) -> UtteranceBlock:
         """The block of one fold."""
-        return self._block(FOLDS[number], self._folds[FOLDS[number]])
-
-    def _block(self, fold: str, part: dict[str, Any]) -> UtteranceBlock:
-        ids = self.ids(fold)
-        labels = np.asarray(part["regression_labels"], dtype=np.float32)
+        fold = self._folds[FOLDS[number]]
+        labels = fold.numbers["regression_labels"].astype(np.float32)
         rows = []
-        for name, text, label in zip(ids, part["raw_text"], labels, strict=True):
+        for name, text, label in zip(fold.ids, fold.texts, labels, strict=True):
             video, _, segment = name.rpartition("$_$")
-            rows.append((name, video, int(segment), np.nan, np.nan, label, str(text), fold))
+            rows.append((name, video, int(segment), np.nan, np.nan, label, text, FOLDS[number]))
         frame = pd.DataFrame(rows, columns=list(UTTERANCE_COLUMNS)).astype({"label": np.float32})
-        text_bert = np.asarray(part["text_bert"])
+        text_bert = fold.numbers["text_bert"]
         text_lengths = text_bert[:, 1].sum(axis=1).astype(np.int64)
         streams = {}
         for modality in MODALITIES:
-            padded = np.asarray(part[modality], dtype=np.float32)
-            if f"{modality}_lengths" in part:
-                lengths = np.asarray(part[f"{modality}_lengths"], dtype=np.int64)
-            elif self.alignment == "aligned":
-                lengths = text_lengths
+            with np.errstate(over="ignore"):  # the build counts what is infinite
+                padded = fold.numbers[modality].astype(np.float32, copy=False)
+            if fold.lengths:
+                lengths = fold.lengths[modality]
             else:
-                lengths = _lengths_before_padding(padded)
+                lengths = text_lengths if self.alignment == "aligned" else lengths_before_padding(padded)
             streams[modality] = _unpadded(padded, lengths)
         token_ids = _unpadded(text_bert[:, 0].astype(np.int32), text_lengths)
-        return UtteranceBlock(frame, streams, token_ids=token_ids)
+        return UtteranceBlock(frame, streams, token_ids=token_ids, counts=dict(fold.counts))
 
 
-_ID = re.compile(r"(?P<video>.+)\$_\$(?P<segment>[0-9]+)", re.DOTALL)
-_OTHER_ID = re.compile(r"(?P<video>.+)(?:\[(?P<inside>[0-9]+)\]|_(?P<segment>[0-9]+))", re.DOTALL)
-
-
-def _canonical(name: str) -> str:
-    """``video[number]`` and ``video_number`` as ``video$_$number``; everything else as it is."""
-    found = _OTHER_ID.fullmatch(name) if "$_$" not in name else None
-    return utterance_id(found["video"], int(found["inside"] or found["segment"])) if found else name
-
-
-def _lengths_before_padding(padded: NDArray[Any]) -> NDArray[np.int64]:
-    """Steps (N,) up to the last one of ``padded`` (N, T, d) that is not zero."""
-    filled = (padded != 0).any(axis=2)
-    last: NDArray[np.int64] = np.where(filled, np.arange(1, padded.shape[1] + 1), 0).max(axis=1, initial=0)
-    return last
-
-
-def _array(value: object) -> NDArray[Any]:
-    """``value`` as an array; without dimensions where its rows are uneven."""
-    try:
-        return np.asarray(value)
-    except ValueError:
-        return np.asarray(None)
+def _described(value: object) -> str:
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} of shape {value.shape}"
+    return f"{type(value).__name__} that is uneven or holds other things than numbers"
 
 
 def _unpadded(padded: NDArray[Any], lengths: NDArray[np.int64]) -> Ragged:

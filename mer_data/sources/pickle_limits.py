@@ -19,7 +19,7 @@ MAX_DEPTH = 40
 _PIECE = 1 << 20
 _BASE_BYTES = 1 << 25
 _BYTES_PER_FILE_BYTE = 32  # a memorised empty text is some 170 bytes of memory and 6 bytes of file
-_BASE_OPCODES = 200_000
+_BASE_OPCODES = 100_000
 
 _ATOMS = (str, bytes, bytearray, bool, int, float, np.generic, type(None))
 _ATOM_BYTES = 8

@@ -235,14 +235,20 @@ def test_uneven_lengths_are_told(tmp_path, pieces, key):
         ("regression_labels", ["1", "2"]),
         ("regression_labels", np.zeros((2, 2))),
         ("audio_lengths", ["3", "4"]),
-        ("id", 5),
-        ("raw_text", None),
     ],
 )
 def test_arrays_of_another_kind_or_shape_are_told(tmp_path, pieces, key, value):
     folds = mmsa_folds(pieces)
     folds["train"][key] = value
     assert_refused(tmp_path, folds, r"fold 'train': '\w+' does not fit 'id' and the other folds in .*x\.pkl")
+
+
+@pytest.mark.parametrize("value", [5, None, np.array([["a", "b"]]), {"a": 1}])
+@pytest.mark.parametrize("key", ["id", "raw_text"])
+def test_texts_that_are_no_list_are_told(tmp_path, pieces, key, value):
+    folds = mmsa_folds(pieces)
+    folds["train"][key] = value
+    assert_refused(tmp_path, folds, rf"'{key}' is no list of texts in .*x\.pkl, fold 'train': found")
 
 
 def test_folds_of_different_width_are_told(tmp_path, pieces):
