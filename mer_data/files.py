@@ -1,16 +1,19 @@
-"""Files that appear only when complete, and their digests."""
+"""Files that appear only when complete, their digests, and text and JSON of others."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import socket
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from mer_data.errors import MerDataError
 
@@ -86,6 +89,70 @@ def write_text(target: Path, text: str) -> None:
 def write_json(target: Path, value: object) -> None:
     """Write ``value`` as indented JSON with a final newline; equal values give equal bytes."""
     write_text(target, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a UTF-8 file, with or without the byte-order mark that Excel and Notepad write.
+
+    Raises:
+        OSError: unreadable.
+        UnicodeDecodeError: (a ``ValueError``) of another encoding.
+    """
+    return path.read_text(encoding="utf-8-sig")
+
+
+def read_json(path: Path) -> Any:
+    """Return the content of a JSON file that anybody may have written.
+
+    Raises:
+        OSError: unreadable.
+        ValueError: not UTF-8 or not JSON; nested too deeply, a number beyond 64 bits, half of a surrogate
+            pair, or a key that stands twice in one object (the first value would be lost).
+    """
+    text = read_text(path)
+    try:
+        value = json.loads(
+            text,
+            parse_int=_integer,
+            parse_float=_finite,
+            parse_constant=_finite,
+            object_pairs_hook=_object,
+        )
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if _HALF_PAIR.search(text):  # an escape is the only way for one to get through UTF-8
+        try:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ValueError("half of a surrogate pair in a text") from error
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
+    return value
+
+
+_HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
+_MAX_DIGITS = 20
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > _MAX_DIGITS or not -(1 << 63) <= int(digits) < 1 << 64:
+        raise ValueError(f"a number beyond 64 bits ({digits[:_MAX_DIGITS]}...)")
+    return int(digits)
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError(f"a number that is not finite ({digits[:_MAX_DIGITS]})")
+    return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"the key {twice[:40]!r} stands twice")
+    return value
 
 
 def refuse_overwrite(

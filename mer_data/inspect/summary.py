@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mer_data.errors import MerDataError, StoreError, WorkspaceError
+from mer_data.files import read_json
 from mer_data.hdf5_files import open_hdf5
 from mer_data.splits import SplitManifest
 from mer_data.statistics.class_statistics import ClassStatistics
@@ -161,7 +162,7 @@ def summarise_statistics(statistics: ClassStatistics) -> Summary:
 
 def summarise_vocabulary(path: Path) -> Summary:
     """A counterfactual vocabulary at a glance."""
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = read_json(path)
     load_kept_tokens(path, {}, get_task(str(content.get("task"))))
     return {
         "kind": "vocabulary",

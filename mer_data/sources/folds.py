@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import runpy
+from importlib.util import find_spec
 from pathlib import Path
 
 from mer_data.errors import SourceError
+from mer_data.files import read_json
 from mer_data.sources.catalogue import Folds
 from mer_data.utterances import FOLDS
 
@@ -28,15 +30,23 @@ def standard_folds(folds: Folds, source_folder: Path) -> dict[str, str]:
 
 
 def _sdk_lists(name: str) -> dict[str, list[str]]:
-    from mmsdk import mmdatasdk
-
-    lists = getattr(mmdatasdk, name).standard_folds
-    return {fold: list(getattr(lists, f"standard_{fold}_fold")) for fold in FOLDS}
+    """The SDK's lists, from the file they are in: the SDK itself would import torch."""
+    spec = find_spec("mmsdk")
+    folder = Path(spec.submodule_search_locations[0]) if spec and spec.submodule_search_locations else Path()
+    path = folder / "mmdatasdk/dataset/standard_datasets" / name.upper() / f"{name}_std_folds.py"
+    if not path.is_file():
+        raise SourceError(
+            f"the CMU Multimodal SDK has no folds of {name}",
+            where=path,
+            do="Install it: pip install cmu-multimodal-sdk",
+        )
+    lists = runpy.run_path(str(path))
+    return {fold: list(lists[f"standard_{fold}_fold"]) for fold in FOLDS}
 
 
 def _file_lists(path: Path) -> dict[str, list[str]]:
     try:
-        lists = json.loads(path.read_text(encoding="utf-8"))
+        lists = read_json(path)
     except OSError as error:
         raise SourceError(f"cannot read the folds ({error.strerror})", where=path) from error
     except ValueError as error:
@@ -46,4 +56,9 @@ def _file_lists(path: Path) -> dict[str, list[str]]:
     for fold in FOLDS:
         if not isinstance(lists[fold], list):
             raise SourceError(f"fold {fold!r} is not a list of videos", where=path)
-    return {fold: [str(video) for video in lists[fold]] for fold in FOLDS}
+        strange = [video for video in lists[fold] if not isinstance(video, str)]
+        if strange:
+            raise SourceError(
+                f"fold {fold!r} has a video that is no text", where=path, found=repr(strange[0])[:80]
+            )
+    return {fold: list(lists[fold]) for fold in FOLDS}

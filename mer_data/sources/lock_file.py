@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from filelock import FileLock
 
 from mer_data.errors import SourceError
-from mer_data.files import write_json
+from mer_data.files import read_json, write_json
 
 FORMAT = "mer-data/source-lock"
 VERSION = 1
@@ -47,7 +46,7 @@ class SourceLock:
         if not self.path.exists():
             return {}
         try:
-            value = json.loads(self.path.read_text(encoding="utf-8"))
+            value = read_json(self.path)
             if value["format"] != FORMAT or value["version"] > VERSION:
                 raise ValueError(f"format {value['format']!r}, version {value['version']}")
             return {str(name): _parse(entry) for name, entry in value["files"].items()}

@@ -3,34 +3,53 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 from mer_data.errors import SourceError
 
+_KEY = re.compile(r"(?P<video>.+)_(?P<segment>[0-9]{1,9})")
+
 
 def read_transcripts(path: Path) -> dict[tuple[str, int], str]:
-    """Text by (video, 1-based segment).
+    """Text by (video, 1-based segment); a byte-order mark is not part of the first key.
 
     Raises:
-        SourceError: unreadable, a line without a key and a text, or a key that stands twice.
+        SourceError: unreadable, a line without a key and a text, a key that stands twice, or segments that
+            are counted from 0 (the texts would belong to the segments before).
     """
     result: dict[tuple[str, int], str] = {}
     try:
-        with path.open(encoding="utf-8", newline="") as handle:
+        with path.open(encoding="utf-8-sig", newline="") as handle:
             for number, row in enumerate(csv.reader(handle), start=1):
-                if not row:
-                    continue
-                video, _, segment = row[0].rpartition("_")
-                if len(row) < 2 or not video or not segment.isdecimal():
-                    raise SourceError(
-                        "not a transcript line",
-                        where=f"{path}, line {number}",
-                        expected='"video_segment", "text"',
-                    )
-                key = (video, int(segment))
-                if key in result:
-                    raise SourceError(f"segment {row[0]} stands twice", where=f"{path}, line {number}")
-                result[key] = row[1]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+                if row:
+                    _add(result, row, f"{path}, line {number}")
+    except UnicodeDecodeError as error:
+        raise SourceError(
+            f"cannot read the transcripts ({error})",
+            where=path,
+            do="Save them as UTF-8, in Excel as 'CSV UTF-8'",
+        ) from error
+    except (OSError, csv.Error) as error:
         raise SourceError(f"cannot read the transcripts ({error})", where=path) from error
     return result
+
+
+def _add(result: dict[tuple[str, int], str], row: list[str], where: str) -> None:
+    """Add one line."""
+    found = _KEY.fullmatch(row[0])
+    if len(row) < 2 or found is None or not row[0].isprintable():
+        raise SourceError(
+            "not a transcript line", where=where, found=repr(row[0][:80]), expected='"video_segment", "text"'
+        )
+    key = (found["video"], int(found["segment"]))
+    if key[1] == 0:
+        raise SourceError(
+            f"segment {row[0]} is counted from 0",
+            where=where,
+            expected="segments from 1",
+            do="Number the segments from 1: the texts would belong to the segments before",
+        )
+    if key in result:
+        raise SourceError(f"segment {row[0]} stands twice", where=where)
+    result[key] = row[1]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer_data.errors import SplitError
-from mer_data.files import sha256_text, write_json
+from mer_data.files import read_json, sha256_text, write_json
 from mer_data.utterances import FOLDS, Drop
 
 FORMAT = "mer-data/split"
@@ -106,7 +106,7 @@ class SplitManifest:
         if not path.is_file():
             raise SplitError(f"no split manifest {path}", do=MAKE_AGAIN)
         try:
-            value = json.loads(path.read_text(encoding="utf-8"))
+            value = read_json(path)
         except ValueError as error:
             raise SplitError("not a JSON file", where=path, found=error) from error
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Literal
 
 from mer_data import store
 from mer_data.errors import WorkspaceError
+from mer_data.files import read_json
 from mer_data.hdf5_files import FileKind, is_hdf5, open_hdf5
 from mer_data.splits import SplitManifest, manifest
 from mer_data.statistics import class_statistics, vocabulary
@@ -60,7 +60,7 @@ def _format_in(path: Path) -> str | None:
     """The format that a file states; "" where it is sound and states none, None where it is damaged."""
     try:
         if path.suffix == ".json":
-            value = json.loads(path.read_text(encoding="utf-8"))
+            value = read_json(path)
             return str(value.get("format", "")) if isinstance(value, dict) else ""
         with open_hdf5(path, _ANY_FILE) as file:
             return str(file.attrs.get("format", ""))

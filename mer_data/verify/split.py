@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mer_data.files import read_json
 from mer_data.splits import SplitManifest
 from mer_data.splits.repartition import GENERATOR, regenerate
 from mer_data.splits.settings import SearchVersionError
@@ -66,7 +66,7 @@ def verify_split(path: Path, stores: Sequence[FeatureStore], *, make_again: bool
 def _ids_in_two_places(path: Path) -> list[str]:
     """Ids that occur twice in the folds and the dropped; none where the file is another mess."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = read_json(path)
         ids = [str(name) for fold in value["splits"].values() for name in fold]
         ids += [str(entry["id"]) for entry in value["dropped"]]
     except DAMAGE:

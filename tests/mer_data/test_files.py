@@ -6,10 +6,14 @@ import sys
 
 import pytest
 from builders import files_below
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mer_data.errors import StoreError
 from mer_data.files import (
     complete_or_absent,
+    read_json,
+    read_text,
     refuse_overwrite,
     sha256_file,
     sha256_text,
@@ -140,3 +144,59 @@ def test_a_path_that_is_no_text_is_written_as_an_escape_that_json_reads_back(tmp
     text = (tmp_path / "a.json").read_bytes().decode("utf-8")
     assert "\\udce9" in text
     assert json.loads(text) == {"path": path, "name": "é"}
+
+
+# --- text and JSON of others ---
+
+
+def test_a_byte_order_mark_is_not_part_of_a_text(tmp_path):
+    (tmp_path / "x").write_bytes(b"\xef\xbb\xbfhello")
+    assert read_text(tmp_path / "x") == "hello"
+    (tmp_path / "x").write_bytes(b'\xef\xbb\xbf{"a": 1}\r\n')
+    assert read_json(tmp_path / "x") == {"a": 1}
+
+
+JSON_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(value=JSON_VALUES)
+@settings(max_examples=100)
+def test_what_is_written_is_read_again(tmp_path_factory, value):
+    path = tmp_path_factory.mktemp("json") / "x.json"
+    write_json(path, value)
+    assert read_json(path) == value
+    path.write_text(json.dumps(value), encoding="utf-8")  # with escapes
+    assert read_json(path) == value
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[" * 200_000, "nested too deeply"),
+        ('{"a":' * 200_000, "nested too deeply"),
+        ('["\\ud800"]', "half of a surrogate pair"),
+        ('{"\\uDFFF": 1}', "half of a surrogate pair"),
+        ("[" + "9" * 5000 + "]", "a number beyond 64 bits"),
+        (f"[{2**64}]", "a number beyond 64 bits"),
+        ("[1e999]", "a number that is not finite"),
+        ("[NaN]", "a number that is not finite"),
+        ("[-Infinity]", "a number that is not finite"),
+        ('{"a": 1, "b": 2, "a": 3}', "the key 'a' stands twice"),
+        ("{", "Expecting property name"),
+        (b"\xff\xfe{\x00}\x00", "can't decode byte"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_json_that_cannot_be_right_is_told(tmp_path, content, message):
+    path = tmp_path / "x.json"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ValueError, match=message):
+        read_json(path)

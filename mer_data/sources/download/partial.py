@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from mer_data.files import write_json
+from mer_data.files import read_json, write_json
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ class Partial:
     def version(self) -> Version:
         """Version that the bytes are of; one that knows nothing where the note is lost."""
         try:
-            return Version(**json.loads(self._note.read_text(encoding="utf-8")))
+            return Version(**read_json(self._note))
         except (OSError, ValueError, TypeError):
             return Version()
 
