@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import click
 
 from mer_data.commands.shared import DatasetName, conclude, force_option, json_option, progress_bar, repeated
+
+if TYPE_CHECKING:
+    from mer_data.importing import Imported
 
 
 @click.command("import")
@@ -24,7 +27,9 @@ from mer_data.commands.shared import DatasetName, conclude, force_option, json_o
 @click.option("--link", is_flag=True, help="Link to source files instead of copying them.")
 @force_option
 @json_option
+@click.pass_context
 def import_(
+    context: click.Context,
     path: Path,
     dataset: str | None,
     kind: str | None,
@@ -39,6 +44,7 @@ def import_(
 
     Source files (.csd, transcripts, folds) go to the raw folder under the names that a download gives them,
     verified. Processed files (pickles of MMSA, CIDer, CASP, ...) become a store and a split manifest.
+    A source file that is damaged does not keep the others out; the exit code is then 1.
 
     \b
     Examples:
@@ -61,27 +67,42 @@ def import_(
     )
     with progress_bar("import") as progress:
         report = import_path(path, options, progress)
-    last = report.imported[-1]
     conclude(
         {
-            "imported": [
-                {key: str(value) if isinstance(value, Path) else value for key, value in vars(item).items()}
-                for item in report.imported
-            ],
+            "imported": [_as_json(item) for item in report.imported],
+            "failed": {str(file): reason for file, reason in report.failed.items()},
             "not_recognised": {str(other): reason for other, reason in report.others.items()},
         },
         [
-            *(
-                f"{item.path}: {item.what} of {item.dataset}, "
-                + ("there before as " if item.state == "present" else "now ")
-                + " and ".join(str(made) for made in (item.target, item.split) if made)
-                for item in report.imported
-            ),
+            *(line for item in report.imported for line in _lines(item)),
             *(f"{other}: not recognised. {reason}" for other, reason in report.others.items()),
+            *(f"{file}: NOT imported. {reason}" for file, reason in report.failed.items()),
         ],
-        f"mer-data build --dataset {last.dataset}"
-        if last.split is None
-        else "mer-data statistics"
-        + repeated(dataset=last.dataset, alignment=last.target.stem, split=last.split.stem),
+        _next_step(report.imported[-1]) if report.imported else None,
         as_json=as_json,
+    )
+    context.exit(1 if report.failed else 0)
+
+
+def _as_json(item: Imported) -> dict[str, Any]:
+    values = {key: str(value) if isinstance(value, Path) else value for key, value in vars(item).items()}
+    return values | {"dropped": [vars(drop) for drop in item.dropped]}
+
+
+def _lines(item: Imported) -> list[str]:
+    """What became of one file, and what its build changed."""
+    made = " and ".join(str(path) for path in (item.target, item.split) if path)
+    state = "there before as" if item.state == "present" else "now"
+    return [
+        f"{item.path}: {item.what} of {item.dataset}, {state} {made}",
+        *(f"  {name.replace('_', ' ')}: {count}" for name, count in item.changed.items()),
+        *(f"  dropped {drop.id}: {drop.reason}" for drop in item.dropped),
+    ]
+
+
+def _next_step(last: Imported) -> str:
+    if last.split is None:
+        return f"mer-data build --dataset {last.dataset}"
+    return "mer-data statistics" + repeated(
+        dataset=last.dataset, alignment=last.target.stem, split=last.split.stem
     )

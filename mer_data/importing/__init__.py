@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mer_data.errors import SourceError
+from mer_data.errors import MerDataError, SourceError
 from mer_data.importing.options import Imported, ImportOptions
 from mer_data.importing.placing import place
 from mer_data.importing.processed import import_processed
-from mer_data.sources.recognise import Recognised, recognise
+from mer_data.sources.recognise import Recognised, UnknownFileError, recognise
 
 __all__ = ["ImportOptions", "ImportReport", "Imported", "import_path"]
 
@@ -21,10 +22,13 @@ class ImportReport:
 
     Attributes:
         imported: those that were recognised.
-        others: those that were not, with reasons.
+        failed: source files that could not be taken in (damaged, or another file is in their place), with
+            reasons.
+        others: files that are nothing known, with reasons.
     """
 
     imported: tuple[Imported, ...]
+    failed: dict[Path, str]
     others: dict[Path, str]
 
 
@@ -33,6 +37,8 @@ def import_path(
 ) -> ImportReport:
     """Import a file, or every file in a folder and below it.
 
+    In a folder a file that fails does not keep the others out: it is listed with its reason.
+
     Args:
         path: file or folder; hidden files are left out.
         options: what the user says beyond the content.
@@ -40,29 +46,35 @@ def import_path(
 
     Raises:
         SourceError: nothing there, a single file that is nothing known, or a folder with nothing known.
-        MerDataError: a file, store or split is there already and differs.
+        MerDataError: a single file is damaged, or another one, a store or a split is in its place.
     """
     options = options or ImportOptions()
     if not path.exists():
         raise SourceError("no such file or folder", found=str(path))
     if path.is_file():
-        return ImportReport((_import(recognise(path, options.dataset), options, progress),), {})
-    imported, others = [], {}
+        return ImportReport((_import(recognise(path, options.dataset), options, progress),), {}, {})
+    imported: list[Imported] = []
+    failed: dict[Path, str] = {}
+    others: dict[Path, str] = {}
     for file in list(_files_below(path)):
         try:
-            found = recognise(file, options.dataset)
-        except SourceError as error:
+            imported.append(_import(recognise(file, options.dataset), options, progress))
+        except UnknownFileError as error:
             others[file] = str(error)
-        else:
-            imported.append(_import(found, options, progress))
-    if not imported:
+        except MerDataError as error:
+            failed[file] = str(error)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:  # nor would the next file find room
+                raise
+            failed[file] = f"{error.strerror or error}."
+    if not imported and not failed:
         raise SourceError(
             "no file that is known",
             where=path,
             found=next(iter(others.values())).rstrip(".") if others else "no files",
             do="Pass --dataset NAME, or a file of a corpus that `mer-data sources` lists",
         )
-    return ImportReport(tuple(imported), others)
+    return ImportReport(tuple(imported), failed, others)
 
 
 def _import(

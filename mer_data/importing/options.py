@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from mer_data.splits.manifest import SplitKind
+from mer_data.utterances import Drop
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Imported:
         target: its place in the raw folder, or the store that was made of it.
         split: the split manifest that was made of it.
         state: "present" where everything was there before.
+        changed: named counts of what was changed or found while a store was built.
+        dropped: what could not be kept in it, with reasons.
     """
 
     path: Path
@@ -51,3 +54,5 @@ class Imported:
     target: Path
     split: Path | None
     state: Literal["new", "present"]
+    changed: dict[str, int] = field(default_factory=dict)
+    dropped: tuple[Drop, ...] = ()

@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
-from mer_data.build import Alignment, build_store
+from mer_data.build import Alignment, BuildReport, build_store
 from mer_data.errors import SourceError, SplitError, StoreError
 from mer_data.files import refuse_overwrite, sha256_file
 from mer_data.importing.options import Imported, ImportOptions
@@ -56,7 +56,7 @@ def import_processed(
     store_path = workspace.store_path(f"{base}_{alignment}")
     split_path = workspace.split_path(f"{base}_{task}" if task and not options.name else base)
     refolded = _Refolded(source, reference) if reference and kind != "standard" else source
-    store, new_store = _store(refolded, store_path, alignment, options, progress)
+    store, report, new_store = _store(refolded, store_path, alignment, options, progress)
     generator = {"name": GENERATOR, "file": sha256_file(found.path), "published_as": base}
     manifest = _manifest(source, store, kind, task or "any", generator)
     store.close()
@@ -65,7 +65,10 @@ def import_processed(
         place(found, options)  # a download finds it there
     what = f"{alignment} store and {kind} split"
     state: Literal["new", "present"] = "new" if new_store or new_split else "present"
-    return Imported(found.path, workspace.dataset, what, store_path, split_path, state)
+    changed = {name: count for name, count in sorted(report.cleaning.items()) if count}
+    return Imported(
+        found.path, workspace.dataset, what, store_path, split_path, state, changed, report.dropped
+    )
 
 
 def _reference_folds(manifest: SourceManifest, raw: Path) -> dict[str, str]:
@@ -124,13 +127,17 @@ def _store(
     alignment: Alignment,
     options: ImportOptions,
     progress: Callable[[int, int], None] | None,
-) -> tuple[FeatureStore, bool]:
-    """The store, and whether it is new; one with the same content is taken as it is."""
+) -> tuple[FeatureStore, BuildReport, bool]:
+    """The store, what its build changed, and whether it is new; one with the same content stays as it is."""
+
+    def build(path: Path) -> BuildReport:
+        return build_store(source, path, alignment=alignment, tokenizer=options.tokenizer, progress=progress)
+
     if not target.exists() or options.force:
-        build_store(source, target, alignment=alignment, tokenizer=options.tokenizer, progress=progress)
-        return FeatureStore.open(target), True
+        report = build(target)
+        return FeatureStore.open(target), report, True
     with _beside(target) as other:
-        build_store(source, other, alignment=alignment, tokenizer=options.tokenizer, progress=progress)
+        report = build(other)
         old, new = FeatureStore.open(target), FeatureStore.open(other)
         same = same_content(old, new)
         new.close()
@@ -139,7 +146,7 @@ def _store(
             f"{target} exists already and has other content",
             do="Pass --name to give this one another name, or --force to replace it",
         )
-    return old, False
+    return old, report, False
 
 
 @contextmanager

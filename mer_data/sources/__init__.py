@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mer_data.errors import SourceError
 from mer_data.sources.base import Source, Stream
+from mer_data.sources.broken_downloads import refuse_broken_download
 from mer_data.sources.catalogue import SourceManifest, known_datasets, load_source_manifest
 from mer_data.sources.choices import SourceChoices, SourceFile
 
@@ -46,6 +47,7 @@ def open_source(dataset: str, path: Path, choices: SourceChoices | None = None) 
 
             return ComputationalSequences(path, manifest, choices)
         path = table
+    refuse_broken_download(path)
     if path.is_file() and (path.suffix.lower() in _PICKLES or path.suffix.lower() == ".csv"):
         _refuse_choices(path, choices)
         if path.suffix.lower() == ".csv":

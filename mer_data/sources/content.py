@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from mer_data.errors import SourceError
 from mer_data.files import sha256_file
+from mer_data.sources.broken_downloads import head_of, what_instead
 from mer_data.sources.catalogue import PublishedFile, SourceManifest
 from mer_data.sources.lock_file import Recorded, SourceLock
 
-_HEAD = 512
 _PICKLE_HEADS = (b"\x80", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x5d\x00")
 _ZLIB = 0x78
-_HTML = re.compile(rb"\s*(<!doctype\s+html|<html|<head|<body|<!--)", re.IGNORECASE)
-
-
-def head_of(path: Path) -> bytes:
-    """The first bytes of a file."""
-    with path.open("rb") as handle:
-        return handle.read(_HEAD)
-
-
-def is_html(head: bytes) -> bool:
-    """Whether a file begins as a web page does (a server's word for an error, or a page to log in)."""
-    return _HTML.match(head) is not None
 
 
 def is_pickle(head: bytes) -> bool:
@@ -67,11 +54,12 @@ def check_structure(path: Path, file: PublishedFile, manifest: SourceManifest) -
     """Open the copy as what it is supposed to be; its features are not read.
 
     Raises:
-        SourceError: a web page, another format, another feature set, or of another corpus.
+        SourceError: a broken download, another format, another feature set, or of another corpus.
     """
     head = head_of(path)
-    if is_html(head):
-        raise SourceError(f"a web page instead of {file.name}", where=path)
+    instead = what_instead(head)
+    if instead is not None:
+        raise SourceError(f"{instead[0]} instead of {file.name}", where=path, do=instead[1])
     if file.name.endswith(".csd"):
         _check_csd(path, file, manifest)
     elif file.name.endswith(".csv"):

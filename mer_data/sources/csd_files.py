@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from mer_data.errors import DAMAGE, SourceError
 from mer_data.hdf5_files import FileIdentity, FileKind, identity_if_trusted, open_hdf5, writing_hdf5
+from mer_data.sources.broken_downloads import refuse_broken_download
 from mer_data.utterance_rules import is_video_id, run_forward
 from mer_data.utterances import Drop
 
@@ -40,6 +41,7 @@ class ComputationalSequence:
             SourceError: not HDF5, truncated, damaged, locked, not permitted, or of another layout.
         """
         self.path = path
+        refuse_broken_download(path)
         self._file = open_hdf5(path, SEQUENCE_FILE, trusted)
         try:
             roots = list(self._file)

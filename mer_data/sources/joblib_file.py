@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer_data.errors import SourceError
+from mer_data.sources.broken_downloads import refuse_broken_download
 from mer_data.sources.decompression import decompressed
 from mer_data.sources.pickle_limits import BoundedContent, Budget, PickleRefusedError
 from mer_data.sources.pickled_values import Name, Unfinished, numbers_or_text, shaped
@@ -43,8 +44,10 @@ def read_arrays(path: Path, *, max_bytes: int | None = None) -> Any:
 
     Raises:
         SourceError: the file is missing or cut short, names any class that is not admitted (which is told),
-            is compressed in another way, becomes too large, or goes on after the end of its pickle.
+            is compressed in another way, becomes too large, goes on after the end of its pickle, or is a web
+            page or another broken download.
     """
+    refuse_broken_download(path)
     with _one_line_errors(path), path.open("rb") as handle:
         size = os.fstat(handle.fileno()).st_size
         limit = max(MIN_LIMIT, MAX_RATIO * size) if max_bytes is None else max_bytes

@@ -6,6 +6,8 @@ their ids, transcripts by their keys, and any file by a checksum that is publish
 
 from __future__ import annotations
 
+import codecs
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Literal
 
 from mer_data.errors import SourceError
 from mer_data.files import sha256_file
+from mer_data.sources.broken_downloads import head_of, what_instead
 from mer_data.sources.catalogue import (
     FeatureSet,
     Folds,
@@ -21,7 +24,7 @@ from mer_data.sources.catalogue import (
     known_datasets,
     load_source_manifest,
 )
-from mer_data.sources.content import head_of, is_html, is_pickle
+from mer_data.sources.content import is_pickle
 from mer_data.sources.csd_files import ComputationalSequence
 from mer_data.sources.folds import standard_folds
 from mer_data.sources.lock_file import SourceLock
@@ -32,7 +35,9 @@ from mer_data.workspace import Workspace
 MIN_SHARE = 0.5
 """Share of a file's videos that must be in the standard folds of the corpus that it is of."""
 
+_SOURCE_SUFFIXES = (".csd", ".pkl", ".pickle", ".joblib")
 _HDF5 = b"\x89HDF\r\n\x1a\n"
+_TRANSCRIPT = re.compile(rb'(?:\xef\xbb\xbf)?\s*"?[^",\r\n]+_[0-9]+"?,')  # a key and a comma
 _NAME_A_DATASET = "Pass --dataset NAME, or describe the corpus with `mer-data new-source NAME`"
 
 
@@ -60,21 +65,28 @@ class Recognised:
     source: MmsaPickle | None = None
 
 
+class UnknownFileError(SourceError):
+    """A file that is nothing known: it may lie beside source files, and is no fault of theirs."""
+
+
 def recognise(path: Path, dataset: str | None = None) -> Recognised:
     """What the file at ``path`` is, of the named dataset or of any that is known.
 
     Raises:
-        SourceError: it is nothing that is known, or may be of several datasets.
+        UnknownFileError: it is nothing that is known, or may be of several datasets.
+        SourceError: it is a source file, or named as one, and damaged.
     """
     manifests = [load_source_manifest(name) for name in ([dataset] if dataset else known_datasets())]
     head = head_of(path)
-    if is_html(head):
-        raise SourceError("a web page, not a source file", where=path, do="Fetch the file again")
+    instead = what_instead(head)
+    if instead is not None:
+        kind = SourceError if path.suffix in _SOURCE_SUFFIXES else UnknownFileError
+        raise kind(f"{instead[0]}, not a source file", where=path, do=instead[1])
     if head.startswith(_HDF5):
         return _sequence(path, manifests)
     if is_pickle(head):
         return _processed(path, manifests)
-    if head.lstrip().startswith(b"{"):
+    if head.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"{"):
         return _folds(path, manifests)
     return _transcripts(path, manifests)
 
@@ -109,7 +121,7 @@ def _sequence(path: Path, manifests: Sequence[SourceManifest]) -> Recognised:
     fitting = [(manifest, manifest.find(sequence.root)) for manifest in manifests]
     fitting = [(manifest, features) for manifest, features in fitting if features is not None]
     if not fitting:
-        raise SourceError(
+        raise UnknownFileError(
             f"no source manifest knows the root {sequence.root!r}", where=path, do=_NAME_A_DATASET
         )
     manifest = _only(path, [manifest for manifest, _ in fitting], sequence.videos, told=True)
@@ -137,16 +149,13 @@ def _folds(path: Path, manifests: Sequence[SourceManifest]) -> Recognised:
 
 
 def _transcripts(path: Path, manifests: Sequence[SourceManifest]) -> Recognised:
-    try:
-        videos = {video for video, _ in read_transcripts(path)}
-    except SourceError:
-        videos = set()
-    if not videos:
-        raise SourceError(
+    if not _TRANSCRIPT.match(head_of(path)):
+        raise UnknownFileError(
             "not a source file",
             where=path,
             expected="a .csd file, a pickle in MMSA's layout, a CSV of transcripts, or folds as JSON",
         )
+    videos = {video for video, _ in read_transcripts(path)}
     manifest = _only(path, [known for known in manifests if known.transcripts], videos)
     return Recognised(path, manifest, "transcripts", str(manifest.transcripts))
 
@@ -167,13 +176,13 @@ def _only(
     if len(fitting) == 1:
         return fitting[0]
     if len(manifests) == 1:
-        raise SourceError(
+        raise UnknownFileError(
             f"less than half of its videos are in the standard folds of {manifests[0].dataset}",
             where=path,
             found=f"video {min(own, default='none')!r}",
         )
     names = ", ".join(manifest.dataset for manifest in fitting)
-    raise SourceError(
+    raise UnknownFileError(
         "cannot tell which dataset it is of", where=path, found=names or None, do=_NAME_A_DATASET
     )
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import requests
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
 
-from mer_data.sources.content import is_html
+from mer_data.sources.broken_downloads import is_html
 from mer_data.sources.download.decoding import encoding_of, gunzipped
 from mer_data.sources.download.faults import AttemptError, SlowError, StoppedError
 from mer_data.sources.download.partial import Partial, Version

@@ -1,5 +1,7 @@
 """Files placed by hand: told by content, then source files in place, or stores and splits."""
 
+import errno
+import re
 import shutil
 
 import numpy as np
@@ -236,8 +238,74 @@ def test_a_whole_folder_goes_to_its_places(tmp_path):
     assert {path.name: reason.split(" in ")[0] for path, reason in report.others.items()} == {
         "4.csd": "no source manifest knows the root 'nobody knows'",
         "notes.txt": "not a source file",
-        "page.csd": "a web page, not a source file",
     }
+    assert {path.name: reason.split(" in ")[0] for path, reason in report.failed.items()} == {
+        "page.csd": "a web page, not a source file"
+    }
+
+
+def test_a_file_that_fails_does_not_keep_the_others_out(tmp_path):
+    """Damaged, refused, and another one in its place: each is listed with its reason, the rest goes on."""
+    take_in(csd(tmp_path / "first.csd", "COVAREP", "mosi"))
+    folder = tmp_path / "downloads"
+    folder.mkdir()
+    write_csd(folder / "1.csd", "COVAREP", dict.fromkeys(VIDEOS["mosi"][:1], CONTENT))
+    (folder / "2.csd").write_bytes(csd(tmp_path / "whole.csd", "FACET 4.1", "mosi").read_bytes()[:-200])
+    (folder / "3.pkl").write_bytes(b"\x80\x04cos\nsystem\n.")
+    (folder / "4.csv").write_text("03bSnISJMiM_1,fine\nbroken\n")
+    csd(folder / "5.csd", "OpenFace_2", "mosi")
+    report = import_path(folder)
+    assert [item.path.name for item in report.imported] == ["5.csd"]
+    assert report.others == {}
+    reasons = [
+        "is not the file that was recorded first",
+        "not a readable|truncated|cut short",
+        r"refused class os\.system",
+        "not a transcript line",
+    ]
+    assert [path.name for path in report.failed] == ["1.csd", "2.csd", "3.pkl", "4.csv"]
+    for reason, told in zip(reasons, report.failed.values(), strict=True):
+        assert re.search(reason, told), told
+
+
+def test_a_folder_where_everything_fails_is_told(tmp_path):
+    (tmp_path / "downloads").mkdir()
+    (tmp_path / "downloads" / "x.pkl").write_bytes(b"\x80\x04cos\nsystem\n.")
+    report = import_path(tmp_path / "downloads")
+    assert (report.imported, report.others) == ((), {})
+    assert list(report.failed) == [tmp_path / "downloads" / "x.pkl"]
+
+
+def test_a_full_disk_ends_the_import(tmp_path, monkeypatch):
+    folder = tmp_path / "downloads"
+    folder.mkdir()
+    csd(folder / "1.csd", "COVAREP", "mosi")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(OSError, match="No space left"):
+        import_path(folder)
+
+
+def test_what_the_build_of_a_processed_file_changed_is_told(tmp_path, ids):
+    content = processed(ids)
+    content["train"]["raw_text"] = [text.encode() for text in content["train"]["raw_text"]]
+    path = write_mmsa(tmp_path / "x.pkl", content)
+    assert take_in(path).changed["texts_of_bytes_decoded"] == len(ids["train"])
+    assert take_in(path).changed["texts_of_bytes_decoded"] == len(ids["train"])  # there before
+
+
+@pytest.mark.parametrize("begin", [b"", b"\xef\xbb\xbf"], ids=["plain", "byte-order mark"])
+def test_text_files_of_excel_and_notepad(tmp_path, begin):
+    folder = tmp_path / "files"
+    folder.mkdir()
+    lines = "".join(f'"{video}_1","so it is"\r\n' for video in VIDEOS["mosi"])
+    (folder / "t.csv").write_bytes(begin + lines.encode())
+    (folder / "f.json").write_bytes(begin + b'{"train": ["a"], "valid": ["b"], "test": ["c"]}\r\n')
+    report = import_path(folder)
+    assert [item.what for item in report.imported] == ["folds", "transcripts"]
 
 
 def test_copies_in_the_raw_folder_get_their_names(tmp_path):
@@ -289,7 +357,8 @@ def test_the_files_of_a_corpus_with_folds_of_its_own(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "not a source file in .*x: expected a .csd file, a pickle"),
+        (b"", "an empty file, not a source file in .*x"),
+        (b"hello", "not a source file in .*x: expected a .csd file, a pickle"),
         (b"\x89HDF\r\n\x1a\nbroken", "the computational sequence is truncated"),
         (b"\x80\x04broken", "unsafe or damaged pickle|damaged pickle"),
         (b'{"a": 1}', "folds need the keys train, valid and test"),

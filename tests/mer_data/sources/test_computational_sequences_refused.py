@@ -47,7 +47,7 @@ def test_a_truncated_file_is_refused(tmp_path, name, kept):
 def test_a_file_that_is_not_hdf5_is_refused(tmp_path):
     folder = make_csd_folder(tmp_path / "raw")
     (folder / "face.csd").write_text("<html>")
-    assert_refused(tmp_path, folder, r"not an HDF5 file in .*face\.csd")
+    assert_refused(tmp_path, folder, r"a web page, not a source file in .*face\.csd\. Download it again")
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def test_a_truncated_file_is_told(tmp_path, kept):
 def test_something_else_is_told(tmp_path):
     path = tmp_path / "x.csd"
     path.write_text("<html>not found</html>")
-    with pytest.raises(SourceError, match="not an HDF5 file"):
+    with pytest.raises(SourceError, match="a web page, not a source file"):
         ComputationalSequence(path)
 
 

@@ -123,7 +123,7 @@ def test_arrays_whose_content_does_not_fit_are_refused(tmp_path, forged):
         read_arrays(write(tmp_path, pickle.dumps(forged)))
 
 
-@pytest.mark.parametrize("kept", [0, 1, 20, 100, -1])
+@pytest.mark.parametrize("kept", [1, 20, 100, -1])
 def test_a_truncated_pickle_is_told(tmp_path, kept):
     content = pickle.dumps({"train": np.arange(100.0)})
     with pytest.raises(SourceError, match=r"damaged pickle .* in .*x\.pkl") as caught:
