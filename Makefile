@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 DEMO := $(CURDIR)/demo
 
-.PHONY: demo test test-slow bench lint clean
+.PHONY: demo test test-slow fuzz bench lint clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -31,6 +31,10 @@ test: $(VENV)/.installed
 
 test-slow: $(VENV)/.installed
 	$(BIN)/python -m pytest -m slow
+
+# Minutes; 2,000 damaged files through the commands, which either read or refuse them in one line.
+fuzz: $(VENV)/.installed
+	PYTHONPATH=tests $(BIN)/python -m fuzz
 
 # Minutes; prints the tables of docs/benchmarks.md.
 bench: $(VENV)/.installed

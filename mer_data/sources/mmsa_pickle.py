@@ -24,6 +24,7 @@ from mer_data.sources.mmsa_values import (
     check_pieces,
     lengths_before_padding,
     lengths_of,
+    list_of,
     numbers_of,
     texts_of,
     utterance_ids,
@@ -82,7 +83,7 @@ class MmsaPickle:
         content = read_arrays(path)
         self._check_keys(content)
         self._has_lengths = "audio_lengths" in content["train"]
-        given = {fold: texts_of(content[fold]["id"], "id", self._where(fold)) for fold in FOLDS}
+        given = {fold: self._texts(fold, content[fold], "id") for fold in FOLDS}
         ids, num_shifted = utterance_ids({fold: names for fold, (names, _) in given.items()}, path)
         widths: dict[str, int] = {}
         self._folds: dict[str, _Fold] = {}
@@ -129,9 +130,8 @@ class MmsaPickle:
     ) -> _Fold:
         """One fold, every value of it judged."""
         where = self._where(fold)
-        texts, num_bytes = texts_of(part["raw_text"], "raw_text", where, ids)
+        texts, num_bytes = self._texts(fold, part, "raw_text", ids)
         counts["texts_of_bytes_decoded"] += num_bytes
-        self._check_shape(fold, "raw_text", "texts", (len(texts),), [len(ids)])
         keys = (*_NUMBERS, *(_LENGTHS if self._has_lengths else ()))
         numbers = {key: self._numbers(fold, key, part[key], len(ids), widths) for key in keys}
         self._check_labels(numbers["regression_labels"], ids)
@@ -141,6 +141,15 @@ class MmsaPickle:
             lengths, swapped = lengths_of(numbers, ids, where)
             counts["swapped_lengths_of_audio_and_vision_exchanged"] = len(ids) if swapped else 0
         return _Fold(ids, texts, numbers, lengths, counts)
+
+    def _texts(
+        self, fold: str, part: dict[str, Any], key: str, ids: list[str] | None = None
+    ) -> tuple[list[str], int]:
+        """The texts of one key, as many as ids, and how many were bytes."""
+        given = list_of(part[key], key, self._where(fold))
+        if ids is not None:
+            self._check_shape(fold, key, "texts", (len(given),), [len(ids)])
+        return texts_of(given, key, self._where(fold), ids)
 
     def _numbers(
         self, fold: str, key: str, value: object, num_rows: int, widths: dict[str, int]

@@ -27,12 +27,12 @@ _MAX_PIECE = 1 << 31
 
 
 def texts_of(
-    value: object, what: str, where: str, names: Sequence[str] | None = None
+    given: Sequence[Any], what: str, where: str, names: Sequence[str] | None = None
 ) -> tuple[list[str], int]:
     """Return texts as ``str``, and how many of them were bytes of UTF-8, which are decoded.
 
     Args:
-        value: an array (N,) or a list of texts.
+        given: N values of ``list_of``.
         what: the key, for messages.
         where: file and fold, for messages.
         names: utterance ids, for messages; None: positions are told.
@@ -41,7 +41,6 @@ def texts_of(
         SourceError: anything else than texts (None, NaN, numbers, lists), bytes that are no UTF-8, or half of
             a surrogate pair.
     """
-    given = _list_of(value, what, where)
     result: list[str] = []
     wrong: list[tuple[int, str]] = []
     num_bytes = 0
@@ -73,7 +72,12 @@ def texts_of(
     return result, num_bytes
 
 
-def _list_of(value: object, what: str, where: str) -> list[Any]:
+def list_of(value: object, what: str, where: str) -> list[Any]:
+    """Return an array (N,) or a list as a list.
+
+    Raises:
+        SourceError: it is neither.
+    """
     if isinstance(value, np.ndarray) and value.ndim == 1:
         return list(value.tolist())
     if isinstance(value, (list, tuple)):

@@ -11,17 +11,13 @@ import h5py
 import numpy as np
 import pytest
 from builders import (
-    MMSA_TEXTS,
     counting_frames,
     files_below,
     make_csd_folder,
     make_store,
-    make_tokenizer_folder,
-    mmsa_folds,
     small_corpus,
     with_video,
     write_csd,
-    write_pickle,
 )
 
 from mer_data.build import build_store
@@ -334,35 +330,3 @@ def test_a_part_that_is_missing_is_told(tmp_path):
         store.read([0])
     with pytest.raises(StoreError, match="the store is damaged"):
         _ = store.limits
-
-
-# --- bytes changed at random ---
-
-
-def fuzz(kind, path, rounds=20):
-    script = Path(__file__).with_name("fuzz.py")
-    result = subprocess.run(
-        [sys.executable, script, kind, path, str(rounds), "0"],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert f"{rounds} rounds" in result.stdout
-
-
-@pytest.mark.parametrize("file", ["labels.csd", "words.csd", "tone.csd"])
-def test_a_mutated_computational_sequence_is_one_clear_error_or_sound(tmp_path, file):
-    fuzz("csd", make_csd_folder(tmp_path / "raw") / file)
-
-
-def test_a_mutated_store_is_one_clear_error_or_sound(tmp_path):
-    fuzz("store", make_store(tmp_path).path, rounds=100)
-
-
-def test_a_mutated_pickle_is_one_clear_error_or_sound(tmp_path):
-    texts = [text for part in MMSA_TEXTS.values() for text in part]
-    pieces = make_tokenizer_folder(tmp_path / "pieces", texts)
-    fuzz("pickle", write_pickle(tmp_path / "u.pkl", mmsa_folds(pieces)), rounds=100)

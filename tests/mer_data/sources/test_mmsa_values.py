@@ -82,6 +82,11 @@ def test_a_surrogate_in_an_array_of_text_is_refused(tmp_path, folds):
     assert_refused(tmp_path, folds, r"half of a surrogate pair in 'b\\ud800d' for va\$_\$2")
 
 
+def test_more_texts_than_ids_are_told_before_what_they_are(tmp_path, folds):
+    folds["test"]["raw_text"] = ["DULL", None]
+    assert_refused(tmp_path, folds, r"fold 'test': 'raw_text' does not fit 'id' .* texts of shape \(2,\)")
+
+
 def test_many_wrong_texts_are_one_line(tmp_path, folds):
     for fold in folds.values():
         fold["raw_text"] = [None] * len(fold["id"])
