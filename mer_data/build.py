@@ -343,6 +343,7 @@ def _tokens(
     for index, text in enumerate(block.frame["text"]):
         row_ids, text_words = pieces.encode(text)
         if block.token_ids is not None:
+            _check_vocabulary(block.token_ids[index], pieces, block.frame["id"].iloc[index])
             row_ids, text_words = _published(block.token_ids[index], row_ids, text_words, pieces, cleaning)
         to_word = _match([w.lower() for w in text.split()], [w.lower() for w in words[index]["token"]])
         owner = np.where(text_words < 0, -1, np.append(to_word, -1)[text_words]).astype(np.int32)
@@ -353,6 +354,22 @@ def _tokens(
     return Ragged.from_rows(ids, empty), Ragged.from_rows(owners, empty)
 
 
+def _check_vocabulary(published: NDArray[np.integer], pieces: WordPieces, name: str) -> None:
+    """Refuse pieces that begin as ours do and are beyond our vocabulary.
+
+    They are damaged, or of a vocabulary with the same special pieces: the other rows of the file would then
+    be taken for other words.
+    """
+    size = len(pieces.vocabulary)
+    if len(published) and published[0] == pieces.special_id("[CLS]") and published.max() >= size:
+        raise SourceError(
+            f"a word piece of utterance {name} is not in the vocabulary of {pieces.name}",
+            found=int(published.max()),
+            expected=f"numbers below {size}",
+            do="Pass --tokenizer with the one that the file was made with, or make 'text_bert' again",
+        )
+
+
 def _published(
     published: NDArray[np.integer],
     ids: NDArray[np.int32],
@@ -361,12 +378,7 @@ def _published(
     cleaning: Counter[str],
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """The published pieces of one text, with words where they equal our own pieces."""
-    known = (
-        len(published) > 0
-        and published[0] == pieces.special_id("[CLS]")
-        and published.max() < len(pieces.vocabulary)
-    )
-    if not known:
+    if len(published) == 0 or published[0] != pieces.special_id("[CLS]"):
         cleaning["utterances_with_foreign_pieces"] += 1
         return ids, text_words
     body = len(published) - 1  # the last published piece is [SEP], also where the text was cut

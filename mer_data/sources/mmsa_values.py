@@ -22,6 +22,7 @@ _ID = re.compile(r"(?P<video>.+)\$_\$(?P<segment>[0-9]{1,9})")
 _BRACKETS = re.compile(r"(?P<video>.+)\[(?P<segment>[0-9]{1,9})\]")
 _UNDERLINE = re.compile(r"(?P<video>.+)_(?P<segment>[0-9]{1,9})")
 _SHOWN = 3
+_ROWS = 256
 _MAX_NESTING = 4
 _MAX_PIECE = 1 << 31
 
@@ -232,9 +233,12 @@ def _fit(lengths: NDArray[np.int64], ends: NDArray[np.int64], steps: int) -> boo
 
 
 def lengths_before_padding(padded: NDArray[Any]) -> NDArray[np.int64]:
-    """Steps (N,) up to the last one of ``padded`` (N, T, d) that is not zero."""
-    filled = (padded != 0).any(axis=2)
-    last: NDArray[np.int64] = np.where(filled, np.arange(1, padded.shape[1] + 1), 0).max(axis=1, initial=0)
+    """Return the steps (N,) up to the last one of ``padded`` (N, T, d) that is not zero."""
+    last = np.zeros(len(padded), dtype=np.int64)
+    steps = np.arange(1, padded.shape[1] + 1)
+    for start in range(0, len(padded), _ROWS):  # a comparison of all rows at once would take gigabytes
+        rows = slice(start, start + _ROWS)
+        last[rows] = np.where((padded[rows] != 0).any(axis=2), steps, 0).max(axis=1, initial=0)
     return last
 
 

@@ -65,7 +65,7 @@ def test_a_fold_of_a_split_as_csv(cider, trained_run, home, store, expected, tmp
 def test_listed_ids_as_parquet_told_as_json(cider, trained_run, store, expected, tmp_path):
     ids = [expected.ids[row] for row in (5, 2, 9)]
     listed, out = tmp_path / "ids.txt", tmp_path / "some.parquet"
-    listed.write_text("\n".join(["", *ids, " "]), encoding="utf-8")
+    listed.write_text("\n".join([*ids, "", " "]), encoding="utf-8-sig")  # as Notepad writes
     result = cider("predict", trained_run, "--store", store, "--ids", listed, "--out", out, "--json")
     assert result.exit_code == 0, result.output
     told = json.loads(result.stdout)

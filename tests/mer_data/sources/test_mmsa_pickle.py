@@ -137,7 +137,6 @@ def test_published_pieces_that_differ_from_ours_are_taken_and_counted(tmp_path, 
     "change",
     [
         lambda bert: bert.__setitem__((0, 0), 101),  # another [CLS]
-        lambda bert: bert.__setitem__((0, 1), 30000),  # no such piece here
         lambda bert: bert.__setitem__(1, 0),  # no pieces
     ],
 )
@@ -147,6 +146,15 @@ def test_pieces_of_another_vocabulary_are_replaced_and_counted(tmp_path, pieces,
     store, report = build(tmp_path, folds)
     assert store.read_tokens([0])[0].tolist() == pieces.encode("good film")[0].tolist()
     assert report.cleaning["utterances_with_foreign_pieces"] == 1
+
+
+def test_pieces_beyond_a_vocabulary_that_begins_as_ours_are_refused(tmp_path, pieces):
+    folds = mmsa_folds(pieces)
+    folds["train"]["text_bert"][1, 0, 1] = 30000
+    message = (
+        r"word piece of utterance va\$_\$2 is not in the vocabulary of .*: found 30000, expected numbers"
+    )
+    assert_refused(tmp_path, folds, message)
 
 
 def test_an_aligned_pickle_needs_its_own_tokenizer(tmp_path, pieces):

@@ -1,8 +1,10 @@
 """Values of MMSA pickles: what has one right reading is mended and counted, everything else is refused."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
-from builders import files_below, make_tokenizer_folder, mmsa_folds, write_pickle
+from builders import files_below, limited_memory, make_tokenizer_folder, mmsa_folds, write_pickle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -259,6 +261,18 @@ def test_numbers_that_are_too_large_for_a_store_are_counted(tmp_path, folds, rec
     _, report = build(tmp_path, folds)
     assert report.cleaning["audio_values_not_finite"] == 1
     assert not recwarn.list
+
+
+CASES = Path(__file__).resolve().parents[4] / "shared" / "cases" / "pickles"
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason=f"the pickles that went wrong are not at {CASES}")
+def test_what_went_wrong_once_is_refused_in_one_line():
+    for path in sorted(CASES.iterdir()):
+        with limited_memory(200 << 20), pytest.raises(SourceError) as caught:
+            MmsaPickle(path, load_source_manifest("mosi"))
+        assert "\n" not in str(caught.value)
+        assert path.name in str(caught.value)
 
 
 def test_another_process_reads_the_same(tmp_path, folds):
