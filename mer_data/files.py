@@ -88,7 +88,12 @@ def write_text(target: Path, text: str) -> None:
 
 def write_json(target: Path, value: object) -> None:
     """Write ``value`` as indented JSON with a final newline; equal values give equal bytes."""
-    write_text(target, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(target, json_text(value))
+
+
+def json_text(value: object) -> str:
+    """The text that `write_json` writes."""
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def read_text(path: Path) -> str:
@@ -176,6 +181,11 @@ def sha256_file(path: Path) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
+def sha256_bytes(data: bytes) -> str:
+    """SHA-256 of bytes as ``sha256:<hex>``."""
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
 def sha256_text(text: str) -> str:
     """SHA-256 of a text's UTF-8 bytes as ``sha256:<hex>``."""
-    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+    return sha256_bytes(text.encode())

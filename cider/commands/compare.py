@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from cider.commands.code import code_option
 from cider.commands.evaluate import choices_of, sweep_options, target_of, target_options
 from mer_data.commands.shared import conclude, force_option, json_option
 
@@ -16,6 +17,7 @@ from mer_data.commands.shared import conclude, force_option, json_option
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Also write a page (Markdown, HTML) to this folder."
 )
+@code_option
 @force_option
 @json_option
 def compare(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cider.commands.code import code_again, code_option
 from cider.commands.numbers import parse_rates, parse_seeds
 from mer_data.commands.shared import DatasetName, conclude, json_option, progress_bar, repeated
 
@@ -99,6 +100,7 @@ def refuse_twice(runs: Sequence[Path]) -> None:
     "--report-only", is_flag=True, help="Report the predictions that are saved; needs neither model nor data."
 )
 @click.option("--force", is_flag=True, help="Predict again what is predicted already.")
+@code_option
 @json_option
 def evaluate(
     runs: tuple[Path, ...],
@@ -156,7 +158,9 @@ def evaluate(
             "mean_and_std": without_nan(spread),
         },
         lines,
-        f"cider compare {' '.join(str(path) for path in runs)}{same}" if len(runs) > 1 else None,
+        f"cider compare {' '.join(str(path) for path in runs)}{same}{code_again()}"
+        if len(runs) > 1
+        else None,
         as_json=as_json,
     )
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from cider.commands.code import code_option
 from cider.commands.numbers import parse_rates
 from mer_data.commands.shared import conclude, force_option, json_option, progress_bar
 
@@ -54,6 +55,7 @@ def figure() -> None:
     help="Projection to two dimensions.",
 )
 @out_option
+@code_option
 @force_option
 @json_option
 def embedding(
@@ -106,6 +108,7 @@ def embedding(
 )
 @click.option("--id", "utterance", metavar="UTTERANCE", help="Of the test fold; default: the most corrected.")
 @out_option
+@code_option
 @force_option
 @json_option
 def correction(
@@ -150,6 +153,7 @@ def correction(
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--rate", type=float, default=0.0, show_default=True, help="Missing rate.")
 @out_option
+@code_option
 @force_option
 @json_option
 def debiasing(run: Path, rate: float, out: Path | None, force: bool, as_json: bool) -> None:

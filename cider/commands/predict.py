@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cider.commands.code import code_again, code_option
 from mer_data.commands.shared import conclude, force_option, json_option, progress_bar, repeated
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ _SHOWN = 10
     metavar="FILE",
     help="Write all scores to a .csv or .parquet file, or as CSV to standard output (-).",
 )
+@code_option
 @force_option
 @json_option
 def predict(
@@ -95,7 +97,7 @@ def predict(
     if out is None:
         lines = [*_table(predictions), "", *lines]
         same = repeated(store=store_path, split=split_name, fold=fold, ids=ids_name, tau=tau)
-        following = f"cider predict {run}{same} --out predictions.csv"
+        following = f"cider predict {run}{same}{code_again()} --out predictions.csv"
     else:
         lines.append(f"Written: {out}")
         following = None

@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from cider.commands.code import code_option
 from cider.commands.train import RecipeName
 from mer_data.commands.shared import conclude, json_option
 
@@ -14,6 +15,7 @@ from mer_data.commands.shared import conclude, json_option
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, such as model.layers=3."
 )
 @click.option("--steps", default=10, show_default=True, type=click.IntRange(min=1), help="Steps to time.")
+@code_option
 @json_option
 def profile(recipe: str, overrides: tuple[str, ...], steps: int, as_json: bool) -> None:
     """Measure what training by RECIPE costs on this machine: parameters, memory, seconds, and where they go.

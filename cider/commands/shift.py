@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
+from cider.commands.code import code_option
 from cider.commands.evaluate import choices_of, sweep_options
 from cider.commands.numbers import parse_seeds
 from cider.commands.train import RecipeName, epoch_bar
@@ -50,6 +51,7 @@ class RecipeOrRun(RecipeName):
 )
 @click.option("--report-only", is_flag=True, help="Report the predictions that are saved; trains nothing.")
 @click.option("--force", is_flag=True, help="Train (RECIPEs) and predict again from the beginning.")
+@code_option
 @json_option
 def shift(
     what: tuple[str, ...],

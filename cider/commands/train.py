@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
+from cider.commands.code import code_again, code_option
 from cider.commands.numbers import parse_seeds
 from mer_data.commands.shared import conclude, force_option, json_option
 
@@ -48,6 +49,7 @@ class RecipeName(click.ParamType):
 @click.option(
     "--resume", metavar="RUN", type=click.Path(path_type=Path), help="Continue a run that was stopped."
 )
+@code_option
 @force_option
 @json_option
 def train(
@@ -173,6 +175,6 @@ def _conclude(runs: list[TrainedRun], *, several: bool, as_json: bool) -> None:
     conclude(
         {"runs": results} if several else results[0],
         lines,
-        f"cider evaluate {' '.join(str(run.path) for run in runs)}",
+        f"cider evaluate {' '.join(str(run.path) for run in runs)}{code_again()}",
         as_json=as_json,
     )

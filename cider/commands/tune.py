@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from cider.commands.code import code_again, code_option
 from cider.commands.train import RecipeName
 from mer_data.commands.shared import SEED, FiniteRange, conclude, json_option
 
@@ -28,6 +29,7 @@ from mer_data.commands.shared import SEED, FiniteRange, conclude, json_option
 )
 @click.option("--timeout", type=FiniteRange(min=0), metavar="SECONDS", help="Begin no trial after this.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the study; default: runs/tune/NAME.")
+@code_option
 @json_option
 def tune(
     recipe: str,
@@ -86,6 +88,6 @@ def tune(
             f"Trials: {told}. Best is trial {report.best.number} with validation {metric} {score:.4f}.",
             f"Its recipe: {report.recipe}. All trials: {report.table}.",
         ],
-        f"cider train {report.recipe}",
+        f"cider train {report.recipe}{code_again()}",
         as_json=as_json,
     )

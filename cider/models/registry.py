@@ -5,12 +5,10 @@ Does not import torch: a model's module is imported when a recipe names the mode
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Protocol
 
+from cider.models.own_code import installed_module
 from cider.models.settings import BackboneSettings
 from mer_data.errors import RecipeError, did_you_mean
 
@@ -65,7 +63,9 @@ class BackboneFactory(Protocol):
 
 
 def find_model(name: str) -> BackboneFactory:
-    """The model called ``name``, or at "module:class" in the current folder or on Python's path.
+    """The model called ``name``, or at "module:class" of an installed package or a file of one's own.
+
+    A file is found after `cider.models.own_code.load_code` (``--code FILE``) has run it.
 
     Raises:
         RecipeError: there is none (the known ones are listed), or it is no model.
@@ -78,10 +78,19 @@ def find_model(name: str) -> BackboneFactory:
             expected=f"cider, {', '.join(sorted(MODELS))} or module:class of your own",
             do=did_you_mean(name, ["cider", *MODELS]),
         )
+    imported = import_module if name in MODELS else installed_module
     try:
-        found: BackboneFactory = getattr(_imported(module), attribute)
+        found: BackboneFactory = getattr(imported(module), attribute)
+    except ModuleNotFoundError as error:
+        if error.name != module.partition(".")[0]:  # the module is there, and imports what is not
+            raise _cannot_import(name, error) from error
+        raise RecipeError(
+            f"model {name!r} is in no installed package",
+            do="If it is in a file of your own, or in one that you trust, name that:"
+            f" --code {f'{module}.py' if module.isidentifier() else 'FILE'}",
+        ) from error
     except (ImportError, AttributeError, ValueError, TypeError) as error:  # empty and relative names, too
-        raise RecipeError(f"cannot import model {name!r} ({error})") from error
+        raise _cannot_import(name, error) from error
     settings = getattr(found, "Settings", None)
     if not (isinstance(settings, type) and issubclass(settings, BackboneSettings)):
         raise RecipeError(
@@ -91,11 +100,5 @@ def find_model(name: str) -> BackboneFactory:
     return found
 
 
-def _imported(name: str) -> ModuleType:
-    """A module, also of the current folder, which an installed command line does not look into."""
-    before, here = sys.path, str(Path.cwd())
-    sys.path = [*before, here]
-    try:
-        return import_module(name)
-    finally:
-        sys.path = before
+def _cannot_import(name: str, error: Exception) -> RecipeError:
+    return RecipeError(f"cannot import model {name!r} ({error})")

@@ -17,6 +17,7 @@ import torch
 
 from cider.experiment import Experiment
 from cider.model import causal_parameter_count, count_parameters
+from cider.models.own_code import load_code, loaded_files
 from cider.profiling.machine import device_name, memory_now, peak_memory
 from cider.profiling.parts import LOADING, OPTIMISER, OTHER, PartTimer, Span, parts_of, timed_parts
 from cider.profiling.result import Memory, Parameters, Profile, Seconds
@@ -34,7 +35,8 @@ def profile_recipe(recipe: Recipe, steps: int) -> Profile:
         MerDataError: as training does: inputs are missing, or do not fit.
     """
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
+    code = [file.path for file in loaded_files().values()]  # the recipe may be of classes in them
+    with ProcessPoolExecutor(1, mp_context=context, initializer=load_code, initargs=(code,)) as pool:
         try:
             return pool.submit(measure, recipe, steps).result()
         except BrokenProcessPool as error:

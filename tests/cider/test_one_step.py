@@ -198,7 +198,7 @@ def test_a_profile_has_the_parts_of_a_backbone(home, make_recipe):
     ("overrides", "message"),
     [
         (["model={name: nope}"], "model.name: no model 'nope': expected cider, "),
-        (["model={name: nowhere:X}"], "model.name: cannot import model 'nowhere:X'"),
+        (["model={name: nowhere:X}"], "model.name: model 'nowhere:X' is in no installed package"),
         (["model={name: 3}"], "model.name: Input should be a valid string"),
         (["model={name: early_fusion, layers: 2}"], "model.layers: unknown key"),
         (["model={name: early_fusion, settings: {wide: 2}}"], "model.settings.wide: unknown key"),

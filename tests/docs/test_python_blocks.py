@@ -12,6 +12,7 @@ from cider.evaluation.run import evaluate_run
 from cider.experiment import Experiment
 from cider.maci import causal_head_size
 from cider.model import count_parameters
+from cider.models.own_code import load_code
 from cider.models.registry import MODELS
 from cider.recipe import find_recipe, load_recipe
 from cider.run_folder import RunFolder
@@ -47,6 +48,7 @@ def test_a_new_model_is_one_file_and_one_line(folder, monkeypatch, capsys):
     write_own_model()
     source = Path("own_model.py").read_text(encoding="utf-8")
     assert len([line for line in source.splitlines() if line.strip()]) <= 30
+    load_code(["own_model.py"])
     monkeypatch.setitem(MODELS, "own", "own_model:OwnModel")
     sizes = []
     for maci in ("none", "both"):

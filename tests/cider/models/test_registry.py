@@ -17,10 +17,10 @@ def test_every_registered_model_is_found_and_has_settings_with_defaults(name):
     assert model.Settings.model_validate(settings.model_dump(mode="json")) == settings
 
 
-def test_a_model_of_ones_own_is_found_by_its_place(tmp_path, monkeypatch):
+def test_a_model_of_an_installed_package_is_found_by_its_place(tmp_path, monkeypatch):
     source = "from cider.models.text_only import TextOnly\nclass Mine(TextOnly):\n    pass\nother = 3\n"
     (tmp_path / "my_models.py").write_text(source, encoding="utf-8")
-    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])  # where installations come
     monkeypatch.delitem(sys.modules, "my_models", raising=False)
     assert find_model("my_models:Mine").__name__ == "Mine"
     monkeypatch.setitem(MODELS, "mine", "my_models:Mine")
@@ -38,7 +38,8 @@ def test_a_model_of_ones_own_is_found_by_its_place(tmp_path, monkeypatch):
     [
         ("dlff", "no model 'dlff': expected cider, .*early_fusion, .*text_only or module:class of your own"),
         ("", "no model ''"),
-        ("nowhere_at_all:X", "cannot import model 'nowhere_at_all:X' .No module named 'nowhere_at_all'"),
+        ("nowhere_at_all:X", "'nowhere_at_all:X' is in no installed package.*--code nowhere_at_all.py"),
+        ("cider.nope:X", "cannot import model 'cider.nope:X' .No module named 'cider.nope'"),
         (":X", "cannot import model ':X'"),
         ("..relative:X", "cannot import model"),
     ],
