@@ -92,7 +92,7 @@ class TrainingCheckpoints:
         shutil.rmtree(target, ignore_errors=True)
         partial.rename(target)
         sync_folder(self._folder)
-        for old in self._epochs()[self.keep :]:
+        for old in self.epochs()[self.keep :]:
             shutil.rmtree(self._path(old))
 
     def newest(self, warn: Callable[[str], None] = _log.warning) -> Checkpoint:
@@ -104,7 +104,7 @@ class TrainingCheckpoints:
         Raises:
             RunError: there is none.
         """
-        epochs = self._epochs()
+        epochs = self.epochs()
         for epoch in epochs:
             try:
                 return self.open(epoch)
@@ -143,9 +143,20 @@ class TrainingCheckpoints:
             raise RunError(f"damaged checkpoint ({error!r})", where=folder) from error
         return Checkpoint(folder, epoch, numbers)
 
-    def exist(self) -> bool:
-        """Whether any epoch was completed."""
-        return bool(self._epochs())
+    def last_epoch(self) -> int:
+        """The newest epoch with a checkpoint, whole or not; 0: none."""
+        return max(self.epochs(), default=0)
+
+    def best_digests(self) -> set[str]:
+        """Digests of the best weights so far, as the checkpoints have them; empty where none can be read."""
+        digests = set()
+        for epoch in self.epochs():
+            try:
+                state = json.loads((self._path(epoch) / _STATE).read_text(encoding="utf-8"))["state"]
+                digests.add(str(state["files"]["best.safetensors"]))
+            except (OSError, ValueError, KeyError, TypeError):
+                continue  # `newest` tells of damage; here another checkpoint may know
+        return digests
 
     def clear(self) -> None:
         """Remove them all, and what a killed process left: a finished training needs none."""
@@ -156,7 +167,7 @@ class TrainingCheckpoints:
     def _path(self, epoch: int) -> Path:
         return self._folder / f"epoch-{epoch:04d}"
 
-    def _epochs(self) -> list[int]:
+    def epochs(self) -> list[int]:
         """Epochs with a checkpoint, the newest first."""
         numbers = (path.name.removeprefix("epoch-") for path in self._folder.glob("epoch-*"))
         return sorted((int(number) for number in numbers if number.isdecimal()), reverse=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -14,7 +15,8 @@ from cider.model import Architecture, FeatureShapes
 from cider.models.build import BackboneChoice, build_model
 from cider.recipe import Recipe
 from cider.recipe_settings import ModelSettings
-from cider.split_inputs import statistics_input, vocabulary_input
+from cider.runs.inputs import Kind, RunInputs
+from cider.split_inputs import SplitInput, statistics_input, vocabulary_input
 from mer_data.batches import SpecialTokens, special_tokens
 from mer_data.errors import RecipeError, SplitError
 from mer_data.splits import SplitManifest
@@ -37,6 +39,7 @@ class Experiment:
         split: which utterances are in which fold.
         task: how labels become classes.
         rows: store rows per fold.
+        inputs: of a run that was trained before, what it was trained on; None: whatever the recipe names.
         special: ids of the special tokens.
     """
 
@@ -46,6 +49,7 @@ class Experiment:
     split: SplitManifest
     task: Task
     rows: dict[str, NDArray[np.int64]]
+    inputs: RunInputs | None = None
     special: SpecialTokens = field(init=False)
 
     def __post_init__(self) -> None:
@@ -57,7 +61,7 @@ class Experiment:
         """Find the store and the split that ``recipe`` names and check that they fit.
 
         Args:
-            recipe: of training.
+            recipe: of training. Where it names no split, that of the experiment names the only one there is.
             option: how a person chooses another "alignment" or "split", for messages.
 
         Raises:
@@ -66,6 +70,28 @@ class Experiment:
         workspace = Workspace(recipe.data.dataset)
         store = workspace.choose_store(recipe.data.alignment, option=option.format("alignment"))
         split_path = workspace.choose_split(recipe.data.split, option=option.format("split"))
+        data = recipe.data.model_copy(update={"split": recipe.data.split or split_path.stem})
+        return cls.of(recipe.model_copy(update={"data": data}), store, split_path, option=option)
+
+    @classmethod
+    def of_run(cls, recipe: Recipe, inputs: RunInputs) -> Experiment:
+        """The experiment of a run that was trained before: its store and split by their digests.
+
+        Raises:
+            MerDataError: an input is gone or has changed.
+        """
+        store = FeatureStore.open(inputs.store_path(recipe))
+        return replace(cls.of(recipe, store, inputs.split_path(recipe)), inputs=inputs)
+
+    @classmethod
+    def of(
+        cls, recipe: Recipe, store: FeatureStore, split_path: Path, *, option: str = "--set data.{}=NAME"
+    ) -> Experiment:
+        """A recipe with a store and a split, checked to fit.
+
+        Raises:
+            MerDataError: they do not.
+        """
         split = SplitManifest.load(split_path)
         ids = store.utterances["id"]
         split.check_store(store.utterance_digest, ids, store.path)
@@ -129,14 +155,30 @@ class Experiment:
             )
 
     def class_statistics(self, encoder: TextEncoder) -> ClassStatistics:
-        """The class statistics of exactly this store, split, task and text encoder."""
+        """The class statistics of exactly this store, split, task and text encoder; of a run, its own."""
         source = statistics_input(self.recipe, self.store.path, self.split_path)
-        statistics = ClassStatistics.load(source.read_path, command=source.command)
-        statistics.check(statistics_origin(self.store, self.split, encoder), self.task, source.read_path)
+        path = self._read_path("statistics", source)
+        statistics = ClassStatistics.load(path, command=source.command)
+        statistics.check(statistics_origin(self.store, self.split, encoder), self.task, path)
         return statistics
 
     def kept_token_ids(self) -> NDArray[np.int64]:
-        """Ids of the counterfactual vocabulary of exactly this corpus, split and task."""
+        """Ids of the counterfactual vocabulary of exactly this corpus, split and task; of a run, its own."""
         source = vocabulary_input(self.recipe, self.store.path, self.split_path)
         origin = vocabulary_origin(self.store, self.split)
-        return load_kept_tokens(source.read_path, origin, self.task, command=source.command)
+        path = self._read_path("vocabulary", source)
+        return load_kept_tokens(path, origin, self.task, command=source.command)
+
+    def input_paths(self) -> dict[Kind, Path | None]:
+        """Where everything is that the experiment reads; None of what its model does not read."""
+        statistics = statistics_input(self.recipe, self.store.path, self.split_path)
+        vocabulary = vocabulary_input(self.recipe, self.store.path, self.split_path)
+        return {
+            "store": self.store.path,
+            "split": self.split_path,
+            "statistics": self._read_path("statistics", statistics) if statistics.needed else None,
+            "vocabulary": self._read_path("vocabulary", vocabulary) if vocabulary.needed else None,
+        }
+
+    def _read_path(self, kind: Literal["statistics", "vocabulary"], source: SplitInput) -> Path:
+        return source.read_path if self.inputs is None else self.inputs.split_input(kind, source)

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 import cider
 from cider.recipe_settings import (
@@ -24,7 +24,7 @@ from cider.recipe_settings import (
     model_of_its_name,
 )
 from mer_data.errors import RecipeError, did_you_mean
-from mer_data.files import write_text
+from mer_data.files import is_plain_name, write_text
 from mer_data.resources import resource_folder
 from mer_data.seeds import MAX_SEED
 from mer_data.strict_model import StrictModel, WholeNumber, shortened, tell_faults
@@ -32,10 +32,17 @@ from mer_data.tasks import TaskName
 from mer_data.yaml_files import MAX_DEPTH, Place, YamlDocument, YamlError, parse_yaml, read_yaml, to_yaml
 
 
+def _plain_name(name: str) -> str:
+    """The name of a recipe is part of the name of its run's folder."""
+    if not is_plain_name(name):
+        raise ValueError('expected the name of a folder: no / \\ : * ? " < > |, no dot or space at its ends')
+    return name
+
+
 class Recipe(StrictModel):
     """A whole experiment."""
 
-    name: str
+    name: Annotated[str, AfterValidator(_plain_name)]
     task: TaskName = "binary"
     seed: WholeNumber = Field(default=1111, ge=0, le=MAX_SEED)
     data: DataSettings

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import shutil
 from dataclasses import dataclass
-from importlib.metadata import version
+from logging import getLogger
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-import mer_data
+from cider.checkpoints import TrainingCheckpoints
 from cider.experiment import Experiment
 from cider.maci import SentimentModel
 from cider.recipe import Recipe, load_recipe
+from cider.runs.folder_state import CHECKPOINTS, PROVENANCE, RECIPE, FolderState, Stage, require_run
+from cider.runs.inputs import RunInputs
+from cider.runs.integrity import RESULT, WEIGHTS, DamagedRunError, check_file
+from cider.runs.provenance import provenance_of, read_provenance, tell_other_code
 from mer_data.errors import RunError
 from mer_data.files import complete_or_absent, sha256_file, write_json, write_text
 
-_PACKAGES = ("torch", "transformers", "numpy", "h5py", "accelerate")
+_log = getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,12 @@ class RunFolder:
     @property
     def recipe_path(self) -> Path:
         """The resolved recipe."""
-        return self.path / "recipe.yaml"
+        return self.path / RECIPE
 
     @property
     def provenance_path(self) -> Path:
         """Digests of what was trained on, and versions of what trained."""
-        return self.path / "provenance.json"
+        return self.path / PROVENANCE
 
     @property
     def log_path(self) -> Path:
@@ -49,17 +51,17 @@ class RunFolder:
     @property
     def checkpoint_path(self) -> Path:
         """Weights of the epoch that validation chose."""
-        return self.checkpoints_folder / "best.safetensors"
+        return self.path / WEIGHTS
 
     @property
     def checkpoints_folder(self) -> Path:
         """The best weights, and while training lasts what it can be resumed from."""
-        return self.path / "checkpoints"
+        return self.path / CHECKPOINTS
 
     @property
     def result_path(self) -> Path:
         """Which epoch was chosen, and why training stopped; present only when training ended."""
-        return self.path / "result.json"
+        return self.path / RESULT
 
     def start(self, experiment: Experiment, *, replace: bool = False) -> None:
         """Write the recipe and the provenance.
@@ -71,68 +73,69 @@ class RunFolder:
         Raises:
             RunError: the folder exists and is not to be replaced, or holds something that is no run.
         """
-        if self.path.exists() and any(self.path.iterdir()):
-            if not replace or not self.provenance_path.is_file():
-                raise RunError(
-                    "the folder is not empty and is no run to be replaced",
-                    where=self.path,
-                    do="Choose another --out",
-                )
-            shutil.rmtree(self.path)
+        stage = FolderState.read(self.path).stage if not replace else self._replaceable_stage()
+        if stage != "free" and (not replace or stage == "something else"):
+            raise RunError(
+                "the folder is not empty and is no run to be replaced",
+                where=self.path,
+                do="Choose another --out",
+            )
+        self._clear()
         self.path.mkdir(parents=True, exist_ok=True)
         experiment.recipe.save(self.recipe_path)
-        write_json(self.provenance_path, self._provenance(experiment))
+        write_json(self.provenance_path, provenance_of(experiment, self.recipe_path))
 
-    def _digests(self, experiment: Experiment) -> dict[str, str]:
-        return {
-            "recipe_digest": sha256_file(self.recipe_path),
-            "store_digest": experiment.store.content_digest,
-            "split_digest": experiment.split.digest,
-        }
+    def _replaceable_stage(self) -> Stage:
+        """What is in the folder; a run whose result is damaged is a finished one."""
+        try:
+            return FolderState.read(self.path).stage
+        except DamagedRunError:
+            return "finished"
 
-    def _provenance(self, experiment: Experiment) -> dict[str, Any]:
-        """What the run is trained on and with."""
-        return {
-            **self._digests(experiment),
-            "store": str(experiment.store.path),
-            "split": str(experiment.split_path),
-            "fold_sizes": {fold: len(rows) for fold, rows in experiment.rows.items()},
-            "python": platform.python_version(),
-            "platform": platform.platform(),
-            "threads": torch.get_num_threads(),
-            "packages": {"mer-data": mer_data.__version__, **{name: version(name) for name in _PACKAGES}},
-        }
+    def _clear(self) -> None:
+        """Remove what is in the folder: the result first, the provenance last.
 
-    def check_origin(self, experiment: Experiment) -> None:
-        """Raise a RunError unless recipe, store and split are those the run was trained with."""
+        Killed on the way, the folder is an unfinished run, which can be replaced again.
+        """
+        if not self.path.is_dir():
+            return
+        order = {self.result_path: 0, self.provenance_path: 2}
+        for path in sorted(self.path.iterdir(), key=lambda path: order.get(path, 1)):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+    def read_recipe(self) -> Recipe:
+        """The recipe of the run, as it was trained.
+
+        Raises:
+            RunError: no run, or its recipe was changed.
+            RecipeError: the recipe is damaged, or of a model whose code is not named.
+        """
+        require_run(self.path)
+        recipe = load_recipe(self.recipe_path)
         recorded = self.read_provenance()
-        advice = {
-            "recipe_digest": "Do not edit a run's recipe; train again",
-            "store_digest": "Point MER_DATA_HOME to the workspace it was trained in, or train again",
-            "split_digest": "Point MER_DATA_HOME to the workspace it was trained in, or train again",
-        }
-        for name, value in self._digests(experiment).items():
-            if recorded.get(name) != value:
-                raise RunError(
-                    f"the run was trained on another {name.removesuffix('_digest')}",
-                    where=self.path,
-                    found=value,
-                    expected=recorded.get(name),
-                    do=advice[name],
-                )
+        found, expected = sha256_file(self.recipe_path), recorded.get("recipe_digest")
+        if found != expected:
+            raise DamagedRunError(
+                "the run was trained on another recipe",
+                where=self.path,
+                found=found,
+                expected=expected,
+                do="Do not edit a run's recipe; train again",
+            )
+        tell_other_code(self.path, recipe.model.name, recorded)
+        return recipe
 
     def read_provenance(self) -> dict[str, Any]:
         """The provenance that ``start`` wrote.
 
         Raises:
-            RunError: it is damaged.
+            RunError: it is damaged, or was changed after training.
         """
-        try:
-            content = json.loads(self.provenance_path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise RunError("damaged provenance", where=self.provenance_path, do="Train again") from error
-        if not isinstance(content, dict):
-            raise RunError("damaged provenance", where=self.provenance_path, do="Train again")
+        content = read_provenance(self.provenance_path)
+        check_file(self.path, PROVENANCE)
         return content
 
     def log(self, record: dict[str, Any]) -> None:
@@ -174,18 +177,41 @@ class RunFolder:
         with complete_or_absent(self.checkpoint_path) as partial:
             save_file({name: value.contiguous().cpu() for name, value in model.state_dict().items()}, partial)
 
+    def weights_digest(self) -> str:
+        """The digest of the checkpoint, after the check that it is the one of the training.
+
+        Raises:
+            RunError: there is none.
+            DamagedRunError: it is another, or damaged.
+        """
+        if not self.checkpoint_path.is_file():
+            raise RunError("the run has no checkpoint", where=self.path, do="Train it with `cider train`")
+        check_file(self.path, WEIGHTS)
+        digest = sha256_file(self.checkpoint_path)
+        known = (
+            set()
+            if self.result_path.is_file()
+            else TrainingCheckpoints(self.checkpoints_folder).best_digests()
+        )
+        if known and digest not in known:
+            raise DamagedRunError(
+                "the weights of this unfinished training are in none of its checkpoints",
+                where=self.checkpoint_path,
+                do=f"Continue it with `cider train --resume {self.path}`, which puts them right",
+            )
+        return digest
+
     def load_weights(self, model: SentimentModel) -> None:
         """Load the checkpoint into ``model``.
 
         Raises:
             RunError: missing, damaged, or of another model.
         """
-        if not self.checkpoint_path.is_file():
-            raise RunError("the run has no checkpoint", where=self.path, do="Train it with `cider train`")
+        self.weights_digest()
         try:
             model.load_state_dict(load_file(self.checkpoint_path))
         except (SafetensorError, OSError) as error:
-            raise RunError(
+            raise DamagedRunError(
                 f"damaged checkpoint ({error})", where=self.checkpoint_path, do="Train again"
             ) from error
         except RuntimeError as error:
@@ -195,17 +221,34 @@ class RunFolder:
                 do="Do not edit a run's recipe; train again",
             ) from error
 
+    def warn_unfinished(self) -> None:
+        """Tell where the training has not ended: what is computed of the run will change."""
+        state = FolderState.read(self.path)
+        if state.stage in ("unfinished", "no epoch"):
+            _log.warning(
+                "Warning: %s holds %s; continue it with `cider train --resume %s`.",
+                self.path, state.told, self.path,
+            )  # fmt: skip
 
-def open_run(path: Path) -> tuple[RunFolder, Experiment]:
+
+def open_run(path: str | Path) -> tuple[RunFolder, Experiment]:
     """An existing run with the data it was trained on.
 
     Raises:
-        RunError: no run, a damaged one, or recipe, store or split are not those it was trained with.
+        RunError: no run, a damaged one, one with another recipe than it was trained with, or one whose store
+            or split are gone or have changed.
     """
-    run = RunFolder(path)
-    if not run.recipe_path.is_file() or not run.provenance_path.is_file():
-        raise RunError("no training run", where=path, do="Make one with `cider train RECIPE`")
-    recipe: Recipe = load_recipe(run.recipe_path)
-    experiment = Experiment.open(recipe)
-    run.check_origin(experiment)
+    run = RunFolder(Path(path))
+    recipe = run.read_recipe()
+    return run, Experiment.of_run(recipe, RunInputs(run.path, run.read_provenance()))
+
+
+def open_trained(path: str | Path) -> tuple[RunFolder, Experiment]:
+    """`open_run` for what reads the weights: an unfinished training is told.
+
+    Raises:
+        RunError: as `open_run`.
+    """
+    run, experiment = open_run(path)
+    run.warn_unfinished()
     return run, experiment

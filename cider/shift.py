@@ -17,6 +17,7 @@ from cider.evaluation.sweep import Progress
 from cider.experiment import Experiment
 from cider.recipe import Recipe
 from cider.run_folder import RunFolder
+from cider.runs.inputs import RunInputs
 from cider.training import Progress as TrainingProgress
 from cider.training_runs import Tell, TrainedRun, run_folder, train_runs
 from mer_data.errors import RecipeError, RunError, SplitError
@@ -190,27 +191,17 @@ def measure_shift(
     return ShiftResult(curves, folder)
 
 
-def split_of_run(path: Path) -> SeriesSplit:
+def split_of_run(path: str | Path) -> SeriesSplit:
     """The split that a run was trained on, with its severity.
 
     Raises:
-        RunError: no run, or its split is not where it was.
+        RunError: no run, or its split is gone or has changed.
         SplitError: its split has no severity.
     """
-    run = RunFolder(path)
-    if not run.provenance_path.is_file():
-        raise RunError("no training run", where=path, do="Make one with `cider train RECIPE`")
-    recorded = run.read_provenance()
-    split_path = Path(str(recorded.get("split")))
-    manifest = SplitManifest.load(split_path) if split_path.is_file() else None
-    if manifest is None or manifest.digest != recorded.get("split_digest"):
-        raise RunError(
-            f"the split of the run is {'another now' if manifest else 'not there'}",
-            where=split_path,
-            expected=f"the split {recorded.get('split_digest')} that {path} was trained on",
-            do="Call the command in the folder in which it was trained, with the workspace as it was",
-        )
+    run = RunFolder(Path(path))
+    recipe = run.read_recipe()
+    split_path = RunInputs(run.path, run.read_provenance()).split_path(recipe)
     try:
-        return SeriesSplit.of(split_path, manifest)
+        return SeriesSplit.of(split_path, SplitManifest.load(split_path))
     except SplitError as error:
         raise SplitError(f"{path} is no run of a series: {error}") from error

@@ -21,14 +21,15 @@ from cider.one_step import OneStep
 from cider.precision import choose_precision
 from cider.processes import Processes
 from cider.run_folder import RunFolder
+from cider.runs.integrity import seal
 from cider.starting_model import starting_model
+from cider.training_conditions import check_conditions, training_conditions
 from cider.training_state import RandomSources, load_optimiser, optimiser_numbers, optimiser_tensors
 from cider.training_step import TrainingStep
 from cider.two_step import TwoStep
 from cider.validation import Validation
 from mer_data.batches import Batch, length_grouped, load_batches
 from mer_data.errors import RunError
-from mer_data.files import write_json
 
 Progress = Callable[[int, int, str], None]
 _log = getLogger(__name__)
@@ -154,7 +155,8 @@ class Trainer:
         """Go back to the newest whole checkpoint; `fit` then continues as if nothing had happened.
 
         Args:
-            warn: called with a line about every checkpoint that is damaged, on the main process.
+            warn: called with a line about every checkpoint that is damaged, and about what is not as it was,
+                on the main process.
 
         Returns:
             The epoch it is of, and how many lines of later epochs were dropped from the log.
@@ -165,7 +167,10 @@ class Trainer:
         newest = self._processes.on_main(lambda: self._checkpoints.newest(warn).epoch) or 0
         checkpoint = self._checkpoints.open(int(self._processes.from_main(newest)))
         numbers = checkpoint.numbers
-        self._check_conditions(numbers["conditions"])
+        found = training_conditions(self._processes, self.precision)
+        tell = warn if self._processes.is_main else _log.debug
+        with self._processes.together():
+            check_conditions(numbers["conditions"], found, self._run.path, tell)
         try:
             self.model.load_state_dict(checkpoint.tensors("weights"))
             optimiser = self._step.optimiser
@@ -259,7 +264,7 @@ class Trainer:
                 "best_epoch": self._best_epoch,
                 "best_score": self._best_score if self._best_epoch else None,
                 "best_answers": self._best_answers,
-                "conditions": self._conditions(),
+                "conditions": training_conditions(self._processes, self.precision),
                 "optimiser": optimiser_numbers(self._step.optimiser),
                 "scaler": self._step.scaler.state_dict(),
             },
@@ -277,26 +282,5 @@ class Trainer:
 
     def _finish(self, result: TrainingResult) -> None:
         save_model_card(self._run, self._experiment, self.model)
-        write_json(self._run.result_path, asdict(result))
+        seal(self._run.path, asdict(result))
         self._checkpoints.clear()
-
-    def _conditions(self) -> dict[str, Any]:
-        """What has to be as it was for a training to continue with the same result."""
-        return {
-            "device": self._processes.device.type,
-            "number of processes": self._processes.count,
-            "precision": self.precision,
-        }
-
-    def _check_conditions(self, recorded: dict[str, Any]) -> None:
-        for name, value in self._conditions().items():
-            if recorded[name] != value:
-                self._processes.stop(
-                    RunError(
-                        f"the run was started with another {name}",
-                        where=self._run.path,
-                        found=value,
-                        expected=recorded[name],
-                        do="Resume it as it was started, or train again with --force",
-                    )
-                )

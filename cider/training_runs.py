@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from logging import getLogger
 from pathlib import Path
 from typing import Literal
 
-from cider.checkpoints import TrainingCheckpoints
 from cider.experiment import Experiment
 from cider.processes import Processes
 from cider.recipe import Recipe
 from cider.run_folder import RunFolder, open_run
+from cider.runs.folder_state import FolderState, refuse_nesting, require_run
+from cider.runs.inputs import asks_for, recipe_difference
+from cider.runs.integrity import DamagedRunError, read_result
 from cider.training import Progress, Trainer, TrainingResult
 from cider.training_lock import only_training
 from mer_data.errors import RunError
-from mer_data.files import refuse_overwrite
 
 Tell = Callable[[str], None]
 How = Literal["trained", "resumed", "kept"]
+_log = getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -53,69 +55,70 @@ class TrainedRun:
         )
 
 
-def train_run(recipe: Recipe, folder: Path, *, force: bool, progress: Progress | None = None) -> TrainedRun:
-    """Train ``recipe`` into ``folder``.
+def train_run(
+    recipe: Recipe,
+    folder: str | Path,
+    tell: Tell = _log.warning,
+    *,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> TrainedRun:
+    """Have a finished run of ``recipe`` in ``folder``: train it, continue what is there, or keep it.
 
     Args:
         recipe: resolved.
         folder: of the run.
-        force: replace a run that is there.
+        tell: called with a line that says what becomes of a run that is there, and with warnings.
+        force: train from the beginning, and replace what run is there.
         progress: as `Trainer.fit` calls it.
 
     Raises:
-        MerDataError: the folder is taken, another process trains there, or something that training needs is
-            missing or does not fit.
+        MerDataError: the folder holds something else, another process trains there, or something that
+            training needs is missing or does not fit.
     """
-    processes = Processes.launched()
-    run = RunFolder(folder)
-    with only_training(folder, processes):
-        with processes.together():
-            refuse_overwrite(folder, force=force, error=RunError)
-            experiment = Experiment.open(recipe)
-            trainer = Trainer(experiment, run)
-        processes.on_main(lambda: run.start(experiment, replace=force))
-        return TrainedRun(folder, recipe, "trained", trainer.fit(progress))
+    (done,) = train_runs([(recipe, Path(folder))], tell, force=force, progress=progress)
+    return done
 
 
-def resume_run(folder: Path, tell: Tell, *, progress: Progress | None = None) -> TrainedRun:
+def resume_run(folder: str | Path, tell: Tell, *, progress: Progress | None = None) -> TrainedRun:
     """Continue the training in ``folder`` after its newest whole checkpoint; a finished one is left as it is.
 
     Args:
         folder: of the run.
-        tell: called with a line that says where it continues, and about every damaged checkpoint.
+        tell: called with a line that says where it continues, and with warnings.
         progress: as `Trainer.fit` calls it.
 
     Raises:
         MerDataError: no run, one of another recipe, store or split, one without a whole checkpoint, or one
             that another process trains.
     """
-    processes = Processes.launched()
+    processes, folder = Processes.launched(), Path(folder)
     with processes.together():
-        run, experiment = open_run(folder)
-        if kept := _kept(run, experiment.recipe, tell):
-            return kept
-    with only_training(folder, processes):
-        with processes.together():
-            if kept := _kept(run, experiment.recipe, tell):  # by a training that held the lock until now
-                return kept
-            trainer = Trainer(experiment, run)
-        epoch, dropped = trainer.resume(tell)
-        lines = f"{dropped} lines of later epochs were" if dropped > 1 else "1 line of later epochs was"
-        told = f"; {lines} dropped from its log." if dropped else "."
-        tell(f"{folder} continues after epoch {epoch}{told}")
-        return TrainedRun(folder, experiment.recipe, "resumed", trainer.fit(progress))
+        run = RunFolder(folder)
+        kept = _kept(run, run.read_recipe(), tell)
+        if kept is None:
+            run, experiment = open_run(folder)
+    if kept is None:
+        with only_training(folder, processes):
+            kept = _resume(run, experiment, tell, progress)
+    return kept
 
 
 def train_seeds(
-    recipes: Sequence[Recipe], parent: Path, tell: Tell, *, force: bool, progress: Progress | None = None
+    recipes: Sequence[Recipe],
+    parent: str | Path,
+    tell: Tell,
+    *,
+    force: bool = False,
+    progress: Progress | None = None,
 ) -> list[TrainedRun]:
     """`train_runs` of recipes that differ in the seed, each in ``parent``/NAME-seedSEED."""
-    folders = [run_folder(recipe, parent) for recipe in recipes]
+    folders = [run_folder(recipe, Path(parent)) for recipe in recipes]
     return train_runs(list(zip(recipes, folders, strict=True)), tell, force=force, progress=progress)
 
 
 def train_runs(
-    runs: Sequence[tuple[Recipe, Path]], tell: Tell, *, force: bool, progress: Progress | None = None
+    runs: Sequence[tuple[Recipe, Path]], tell: Tell, *, force: bool = False, progress: Progress | None = None
 ) -> list[TrainedRun]:
     """Train recipes one after the other.
 
@@ -129,19 +132,17 @@ def train_runs(
 
     Raises:
         RunError: a folder holds a run of another recipe, or something else; nothing was trained then.
-        MerDataError: as `train_run` and `resume_run`.
+        MerDataError: as `resume_run`; or something that training needs is missing or does not fit.
     """
-    with Processes.launched().together():
-        present = [not force and _is_of(recipe, folder) for recipe, folder in runs]
+    processes = Processes.launched()
+    with processes.together():
+        for recipe, folder in runs:
+            refuse_nesting(folder)
+            if not force:
+                _check_free_or_same(recipe, folder)
     done = []
-    for (recipe, folder), there in zip(runs, present, strict=True):
-        run = RunFolder(folder)
-        if there and (run.result_path.is_file() or TrainingCheckpoints(run.checkpoints_folder).exist()):
-            done.append(resume_run(folder, tell, progress=progress))
-        else:
-            if there:
-                tell(f"{folder} has no complete epoch: it begins again.")
-            done.append(train_run(recipe, folder, force=force or there, progress=progress))
+    for recipe, folder in runs:
+        done.append(_train_or_continue(recipe, folder, tell, force, progress))
         if done[-1].warning is not None:
             tell(done[-1].warning)
     return done
@@ -152,38 +153,86 @@ def run_folder(recipe: Recipe, parent: Path = Path("runs")) -> Path:
     return parent / f"{recipe.name}-seed{recipe.seed}"
 
 
-def _is_of(recipe: Recipe, folder: Path) -> bool:
-    """Whether ``folder`` holds a run of ``recipe``; False where it is free.
+def _train_or_continue(
+    recipe: Recipe, folder: Path, tell: Tell, force: bool, progress: Progress | None
+) -> TrainedRun:
+    """One run from whatever is in its folder."""
+    processes = Processes.launched()
+    with processes.together():
+        state = FolderState.read(folder) if not force else None
+        if state is not None and state.stage == "finished":
+            run = RunFolder(folder)
+            if kept := _kept(run, run.read_recipe(), tell):
+                return kept
+    with only_training(folder, processes):
+        with processes.together():
+            # Again: another training may have held the lock until now.
+            state = FolderState.read(folder) if not force else None
+            if state is not None and state.stage in ("unfinished", "finished"):
+                run, experiment = open_run(folder)
+            else:
+                run, experiment = RunFolder(folder), Experiment.open(recipe)
+                trainer = Trainer(experiment, run)
+        if state is not None and state.stage in ("unfinished", "finished"):
+            return _resume(run, experiment, tell, progress)
+        if state is not None and state.stage == "no epoch":
+            tell(f"{folder} has no complete epoch: it begins again.")
+        replace = force or (state is not None and state.stage == "no epoch")
+        processes.on_main(lambda: run.start(experiment, replace=replace))
+        return TrainedRun(folder, experiment.recipe, "trained", trainer.fit(progress))
 
-    Raises:
-        RunError: it holds something else.
-    """
-    if not folder.exists() or not any(folder.iterdir()):
-        return False
-    _, experiment = open_run(folder)
-    if experiment.recipe != recipe:
+
+def _resume(run: RunFolder, experiment: Experiment, tell: Tell, progress: Progress | None) -> TrainedRun:
+    """Continue a training whose lock is held."""
+    with Processes.launched().together():
+        if kept := _kept(run, experiment.recipe, tell):  # by a training that held the lock until now
+            return kept
+        trainer = Trainer(experiment, run)
+    epoch, dropped = trainer.resume(tell)
+    lines = f"{dropped} lines of later epochs were" if dropped > 1 else "1 line of later epochs was"
+    told = f"; {lines} dropped from its log." if dropped else "."
+    tell(f"{run.path} continues after epoch {epoch}{told}")
+    return TrainedRun(run.path, experiment.recipe, "resumed", trainer.fit(progress))
+
+
+def _check_free_or_same(recipe: Recipe, folder: Path) -> None:
+    """Raise a RunError where ``folder`` holds something that is no run of ``recipe``."""
+    state = FolderState.read(folder)
+    if state.stage == "free":
+        return
+    if state.stage in ("begun", "something else"):
+        require_run(folder)
+    trained = RunFolder(folder).read_recipe()
+    if not asks_for(recipe, trained):
         raise RunError(
-            "the folder holds a run of another recipe",
-            where=folder,
-            do="Pass --force to replace it, or --out to write elsewhere",
+            f"{folder} holds {state.told}, by another recipe",
+            **recipe_difference(recipe, trained),
+            do=f"Go on with that by `cider train --resume {folder}`, pass --force to replace it, or --out to"
+            " write elsewhere",
         )
-    return True
 
 
 def _kept(run: RunFolder, recipe: Recipe, tell: Tell) -> TrainedRun | None:
     """``run`` as it is when its training has ended; None while it has not."""
-    finished = _result(run)
+    finished = trained_result(run)
     if finished is None:
         return None
     tell(f"{run.path} is finished already.")
     return TrainedRun(run.path, recipe, "kept", finished)
 
 
-def _result(run: RunFolder) -> TrainingResult | None:
-    """How the training of ``run`` ended; None while it has not."""
-    if not run.result_path.is_file():
+def trained_result(run: RunFolder) -> TrainingResult | None:
+    """How the training of ``run`` ended; None while it has not.
+
+    Raises:
+        DamagedRunError: the file that says so is damaged, or was changed.
+    """
+    values = read_result(run.path)
+    if values is None:
         return None
     try:
-        return TrainingResult(**json.loads(run.result_path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise RunError("damaged result", where=run.result_path, do="Train again with --force") from error
+        return TrainingResult(**values)
+    except TypeError as error:
+        raise DamagedRunError(
+            "damaged result", where=run.result_path, do="Train again with --force"
+        ) from error

@@ -172,6 +172,17 @@ def refuse_overwrite(
         raise error(f"{target} exists already", do=f"Pass --force to replace it{elsewhere}")
 
 
+def is_plain_name(name: str) -> bool:
+    """Whether ``name`` can be that of one file or folder, on every system, and leads nowhere else."""
+    return (
+        0 < len(name) <= 150
+        and name.isprintable()
+        and not set(name) & set('/\\:*?"<>|')
+        and name[0] not in ". "
+        and name[-1] not in ". "
+    )
+
+
 def sha256_file(path: Path) -> str:
     """SHA-256 of a file's bytes as ``sha256:<hex>``."""
     digest = hashlib.sha256()

@@ -86,14 +86,7 @@ class Workspace:
         """The store named by ``alignment`` (or a path), else the only one; ``option`` is for messages."""
         from mer_data.store import FeatureStore
 
-        path = self._choose(
-            "store",
-            ".h5",
-            alignment,
-            option,
-            f"mer-data build --dataset {self.dataset}"
-            f" --alignment {'aligned' if alignment == 'aligned' else 'unaligned'}",
-        )
+        path = self._choose("store", ".h5", alignment, option, self.store_command(alignment))
         return FeatureStore.open(path)
 
     def any_store(self, alignment: str | None) -> FeatureStore:
@@ -109,9 +102,14 @@ class Workspace:
 
     def choose_split(self, name: str | None, *, option: str = "--split NAME") -> Path:
         """The split manifest called ``name`` (or at that path), else the only one."""
-        return self._choose("split", ".json", name, option, self._split_command(name))
+        return self._choose("split", ".json", name, option, self.split_command(name))
 
-    def _split_command(self, name: str | None) -> str:
+    def store_command(self, alignment: str | None) -> str:
+        """What makes the store called ``alignment``."""
+        made = "aligned" if alignment == "aligned" else "unaligned"
+        return f"mer-data build --dataset {self.dataset} --alignment {made}"
+
+    def split_command(self, name: str | None) -> str:
         """What makes the split called ``name``, as far as the name tells."""
         if name == "standard":
             return f"mer-data standard-split --dataset {self.dataset}"

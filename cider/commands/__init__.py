@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import click
 
 import mer_data
@@ -14,13 +18,36 @@ from cider.commands.reproduce import reproduce
 from cider.commands.shift import shift
 from cider.commands.train import train
 from cider.commands.tune import tune
+from cider.commands.verify import verify
 from mer_data.commands.shared import OneLineErrors
 from mer_data.waiting import wait_briefly
 
 
+class _Echo(logging.Handler):
+    """Prints a record as a line on standard error."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print it."""
+        click.echo(self.format(record), err=True)
+
+
+@contextmanager
+def warnings_on_stderr() -> Iterator[None]:
+    """What the library warns of while a command runs is printed, whatever else listens to the logs."""
+    logger, handler = logging.getLogger("cider"), _Echo(logging.WARNING)
+    propagate, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagate
+
+
 @click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(mer_data.__version__, prog_name="cider")
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """Train CIDer and measure it over missing rates.
 
     \b
@@ -30,7 +57,8 @@ def main() -> None:
       cider predict runs/sample-seed1111 --store data/sample/store/unaligned.h5
     """
     wait_briefly()
+    context.with_resource(warnings_on_stderr())
 
 
-for command in (train, evaluate, compare, shift, reproduce, predict, figure, profile, tune):
+for command in (train, evaluate, compare, shift, reproduce, predict, figure, profile, tune, verify):
     main.add_command(command)

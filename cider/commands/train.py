@@ -93,12 +93,14 @@ def train(
         with epoch_bar(quiet=not processes.is_main) as progress:
             if resume is not None:
                 runs = [resume_run(resume, tell, progress=progress)]
+                if runs[0].warning is not None:
+                    tell(runs[0].warning)
             else:
                 with processes.together():
                     recipes = _recipes(str(recipe), overrides, seed, seeds)
                 if seeds is None:
                     folder = out or run_folder(recipes[0])
-                    runs = [train_run(recipes[0], folder, force=force, progress=progress)]
+                    runs = [train_run(recipes[0], folder, tell, force=force, progress=progress)]
                 else:
                     parent = out or Path("runs")
                     runs = train_seeds(recipes, parent, tell, force=force, progress=progress)
@@ -106,8 +108,6 @@ def train(
         raise click.exceptions.Exit(1) from error
     processes.close()
     if processes.is_main:
-        if seeds is None and runs[0].warning is not None:
-            tell(runs[0].warning)
         _conclude(runs, several=seeds is not None, as_json=as_json)
 
 

@@ -60,8 +60,9 @@ def tune(
     from cider.tuning_report import write_tuning_report
     from cider.tuning_storage import masked
     from mer_data.errors import RecipeError
+    from mer_data.files import is_plain_name
 
-    if study is not None and (not study or study == ".." or study != Path(study).name):
+    if study is not None and not is_plain_name(study):
         raise RecipeError(
             "not a name for a study", found=repr(study), expected="a name of one folder, without / in it"
         )

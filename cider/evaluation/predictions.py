@@ -8,6 +8,7 @@ and reports are computed from the tables alone.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from cider.evaluation.conditions import Condition, SweepPlan
 from cider.evaluation.predictor import COUNTERFACTUAL, EVALUATED_MEANS, FACTUAL, View
+from cider.runs.integrity import DamagedRunError
 from mer_data.errors import RunError
 from mer_data.files import complete_or_absent
 from mer_data.tasks import Task
@@ -31,6 +33,7 @@ SCORED_FOLDS = ("valid", "test")
 TARGET = "target"
 """Key of an identity that names what was tested on in place of the run's own test fold."""
 _METADATA = b"cider"
+_DIGEST = "digest"
 
 Identity = dict[str, str]
 """Digests and settings by name."""
@@ -61,11 +64,13 @@ class PredictionFolder:
         path: its folder; tables of validation are there, whatever is tested on.
         task: what the columns mean.
         target: name of the folder below it that has the tables of test; None: none, the run's own test fold.
+        sealed: whether tables without a digest are damaged; those of older runs have none.
     """
 
     path: Path
     task: Task
     target: str | None = None
+    sealed: bool = False
 
     def table_path(self, condition: Condition, fold: str) -> Path:
         """Where the table of a condition and fold is."""
@@ -93,7 +98,9 @@ class PredictionFolder:
             }
         )
         about = {"format": FORMAT, "version": str(VERSION), "condition": condition.name, "fold": fold}
-        table = table.replace_schema_metadata({_METADATA: json.dumps({**about, **identity}, sort_keys=True)})
+        belongs = {**about, **identity}
+        belongs[_DIGEST] = _table_digest(table, belongs)
+        table = table.replace_schema_metadata({_METADATA: json.dumps(belongs, sort_keys=True)})
         with complete_or_absent(self.table_path(condition, fold)) as partial:
             pq.write_table(table, partial)
 
@@ -101,7 +108,8 @@ class PredictionFolder:
         """A table, and what it belongs to.
 
         Raises:
-            RunError: the table is missing or damaged, or no table of ``write`` of a known version.
+            RunError: the table is missing.
+            DamagedRunError: it is damaged or was changed, or no table of ``write`` of a known version.
         """
         path = self.table_path(condition, fold)
         table = self._open(condition, fold)
@@ -129,21 +137,48 @@ class PredictionFolder:
                 where=path.parent,
                 do="Make them with `cider evaluate RUN`, without --report-only",
             )
-        try:
-            return pq.read_table(path)
-        except (OSError, ValueError) as error:
-            raise _damaged(path, error) from error
+        return _read(path)
 
     def _belongs(self, table: pa.Table, condition: Condition, fold: str) -> Identity:
         path = self.table_path(condition, fold)
-        try:
-            identity = json.loads((table.schema.metadata or {})[_METADATA])
-            about = [identity.pop(name) for name in ("format", "version", "condition", "fold")]
-        except (KeyError, ValueError, TypeError, AttributeError) as error:
-            raise _damaged(path, "it does not say what it belongs to") from error
+        about, identity = _checked(table, path, sealed=self.sealed)
         if about != [FORMAT, str(VERSION), condition.name, fold]:
             raise _damaged(path, f"it says {', '.join(map(str, about))}")
-        return {str(name): str(value) for name, value in identity.items()}
+        return identity
+
+
+def check_table(path: Path, *, sealed: bool) -> None:
+    """Raise unless a table is whole and as it was predicted.
+
+    Args:
+        path: of the table.
+        sealed: whether one without a digest is damaged.
+
+    Raises:
+        DamagedRunError: it is not.
+    """
+    _checked(_read(path), path, sealed=sealed)
+
+
+def _read(path: Path) -> pa.Table:
+    try:
+        return pq.read_table(path)
+    except (OSError, ValueError) as error:
+        raise _damaged(path, error) from error
+
+
+def _checked(table: pa.Table, path: Path, *, sealed: bool) -> tuple[list[str], Identity]:
+    """Format, version, condition and fold of a table, and what it belongs to."""
+    try:
+        identity = json.loads((table.schema.metadata or {})[_METADATA])
+        digest = identity.pop(_DIGEST, None)
+        expected = _table_digest(table, identity)
+        about = [identity.pop(name) for name in ("format", "version", "condition", "fold")]
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise _damaged(path, "it does not say what it belongs to") from error
+    if digest != expected and (digest is not None or sealed):
+        raise _damaged(path, "its content is not what was predicted")
+    return about, {str(name): str(value) for name, value in identity.items()}
 
 
 @dataclass(frozen=True)
@@ -252,7 +287,20 @@ def _told(condition: Condition) -> str:
     return f"{condition.pattern} at missing rate {condition.rate:g}, mask seed {condition.mask_seed}"
 
 
-def _damaged(path: Path, why: object) -> RunError:
-    return RunError(
-        f"damaged predictions ({why})", where=path, do="Make them again with `cider evaluate RUN`"
+def _table_digest(table: pa.Table, belongs: Mapping[str, str]) -> str:
+    """SHA-256 over what a table belongs to, and the name, type and values of every column."""
+    digest = hashlib.sha256(json.dumps(belongs, sort_keys=True).encode())
+    for name in table.column_names:
+        column = table[name]
+        digest.update(f"{name} {column.type} {len(column)}".encode())
+        if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
+            digest.update(column.to_numpy().tobytes())
+        else:
+            digest.update(json.dumps(column.to_pylist()).encode())
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _damaged(path: Path, why: object) -> DamagedRunError:
+    return DamagedRunError(
+        f"damaged predictions ({why})", where=path, do="Make them again with `cider evaluate RUN --force`"
     )

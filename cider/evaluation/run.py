@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cider.evaluation.compare import Comparison, compare_runs
 from cider.evaluation.conditions import SMM, SweepPlan
@@ -18,9 +16,10 @@ from cider.evaluation.report import write_report
 from cider.evaluation.report_notes import Measured, RunFacts
 from cider.evaluation.sweep import Progress, load_sweep, predict_sweep
 from cider.evaluation.target import Target, open_target
-from cider.recipe import Recipe, load_recipe
+from cider.recipe import Recipe
 from cider.recipe_settings import Debiasing, EvaluationPattern, EvaluationPrecision, EvaluationSettings
-from cider.run_folder import RunFolder, open_run
+from cider.run_folder import RunFolder, open_trained
+from cider.runs.integrity import read_result
 from mer_data.errors import RecipeError, RunError
 
 
@@ -166,7 +165,7 @@ def load_scored(
         raise RunError("no runs are named", expected="folders of evaluated runs")
     runs: list[ScoredRun] = []
     for path in paths:
-        recipe = _recipe(RunFolder(path))
+        recipe = RunFolder(path).read_recipe()
         settings = choices.over(runs[0].recipe.evaluation if runs else recipe.evaluation)
         predictions = load_sweep(RunFolder(path), _plan(settings), on=on, precision=settings.precision)
         scores = _score(predictions, settings)
@@ -186,7 +185,7 @@ def _measure(
     run, predictions, settings = predicted.run, predicted.predictions, predicted.settings
     scores = _score(predictions, settings)
     intervals = sweep_intervals(predictions, scores, settings.resamples)
-    facts = RunFacts(path.resolve().name, predicted.recipe, run.read_provenance(), _result(run))
+    facts = RunFacts(path.resolve().name, predicted.recipe, run.read_provenance(), read_result(path))
     return facts, Measured(predictions, scores, intervals)
 
 
@@ -208,11 +207,12 @@ def _predict(
 ) -> _Predicted:
     if report_only:
         run = RunFolder(path)
-        recipe = _recipe(run)
+        recipe = run.read_recipe()
+        run.warn_unfinished()
         settings = choices.over(recipe.evaluation)
         predictions = load_sweep(run, _plan(settings), on=on, precision=settings.precision)
     else:
-        run, experiment = open_run(path)
+        run, experiment = open_trained(path)
         recipe = experiment.recipe
         settings = choices.over(recipe.evaluation)
         predictions = predict_sweep(
@@ -233,29 +233,3 @@ def _plan(settings: EvaluationSettings) -> SweepPlan:
 
 def _score(predictions: SweepPredictions, settings: EvaluationSettings) -> SweepScores:
     return score_sweep(predictions, tau_metric=settings.tau_metric, debiasing=settings.debiasing)
-
-
-def _recipe(run: RunFolder) -> Recipe:
-    """The recipe of a run that is there.
-
-    Raises:
-        RunError: no run.
-    """
-    if not run.recipe_path.is_file() or not run.provenance_path.is_file():
-        raise RunError("no training run", where=run.path, do="Make one with `cider train RECIPE`")
-    return load_recipe(run.recipe_path)
-
-
-def _result(run: RunFolder) -> dict[str, Any] | None:
-    """How training ended, where it has.
-
-    Raises:
-        RunError: the file that says so is damaged.
-    """
-    if not run.result_path.is_file():
-        return None
-    try:
-        content = json.loads(run.result_path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RunError("damaged result of training", where=run.result_path, do="Train again") from error
-    return content if isinstance(content, dict) else None

@@ -24,11 +24,11 @@ from cider.evaluation.shared_texts import SharedTexts
 from cider.evaluation.target import OpenTarget, Target, saved_target
 from cider.experiment import Experiment
 from cider.model import CausalHead
-from cider.recipe import load_recipe
 from cider.recipe_settings import EvaluationPrecision
 from cider.run_folder import RunFolder
+from cider.runs.integrity import WEIGHTS, DamagedRunError, read_digests, recorded_digest
 from mer_data.errors import RunError
-from mer_data.files import sha256_file, sha256_text
+from mer_data.files import sha256_text
 from mer_data.statistics.class_statistics import ClassStatistics, class_statistics
 from mer_data.tasks import get_task
 from mer_data.text_encoders import TextEncoder
@@ -49,8 +49,8 @@ def predict_sweep(
 ) -> SweepPredictions:
     """Predict validation and test in every condition of ``plan`` and save the tables.
 
-    Tables that are there already and belong to exactly this are used; what is missing, damaged or of
-    something else is predicted.
+    Tables that are there already and belong to exactly this are used; what is missing or of something else is
+    predicted.
 
     Args:
         run: has the checkpoint, gets the tables.
@@ -63,9 +63,11 @@ def predict_sweep(
 
     Raises:
         MerDataError: the pattern does not fit the data, or an input is missing.
+        DamagedRunError: weights or tables are damaged or were changed; with ``force`` tables are made again.
     """
     check_alignment(plan.pattern, experiment)
-    folder = PredictionFolder(run.path / "predictions", experiment.task, on.name if on else None)
+    sealed = read_digests(run.path) is not None
+    folder = PredictionFolder(run.path / "predictions", experiment.task, on.name if on else None, sealed)
     own = _identity(run, experiment, precision)
     identities = {"valid": own, "test": {**own, **on.identity} if on else own}
     missing = {
@@ -94,13 +96,7 @@ def load_sweep(
     Raises:
         RunError: no run, a table is missing, or belongs to something else than the run.
     """
-    if not run.recipe_path.is_file() or not run.provenance_path.is_file():
-        raise RunError("no training run", where=run.path, do="Make one with `cider train RECIPE`")
-    recipe, recorded = load_recipe(run.recipe_path), run.read_provenance()
-    if recorded.get("recipe_digest") != sha256_file(run.recipe_path):
-        raise RunError(
-            "the run was trained on another recipe", where=run.path, do="Do not edit it; train again"
-        )
+    recipe, recorded = run.read_recipe(), run.read_provenance()
     expected = {
         "store": str(recorded.get("store_digest")),
         "split": str(recorded.get("split_digest")),
@@ -108,10 +104,13 @@ def load_sweep(
         "masks": SCHEME,
         "precision": precision,
     }
+    sealed = recorded_digest(run.path, WEIGHTS)
     if run.checkpoint_path.is_file():
-        expected["checkpoint"] = sha256_file(run.checkpoint_path)
+        expected["checkpoint"] = run.weights_digest()
+    elif sealed is not None:
+        expected["checkpoint"] = sealed
     target = None if on is None else saved_target(run.path, on)
-    folder = PredictionFolder(run.path / "predictions", get_task(recipe.task), target)
+    folder = PredictionFolder(run.path / "predictions", get_task(recipe.task), target, sealed is not None)
     of_test = expected if target is None else {**expected, TARGET: target}
     return collect(folder, plan, {"valid": expected, "test": of_test}, do=_AGAIN)
 
@@ -125,11 +124,9 @@ def evaluated_statistics(experiment: Experiment, encoder: TextEncoder, fold: str
 
 def _identity(run: RunFolder, experiment: Experiment, precision: str) -> Identity:
     """Everything that decides predictions, as digests."""
-    if not run.checkpoint_path.is_file():
-        raise RunError("the run has no checkpoint", where=run.path, do="Train it with `cider train`")
     kept = experiment.kept_token_ids().tolist() if experiment.recipe.model.debiases_language else None
     return {
-        "checkpoint": sha256_file(run.checkpoint_path),
+        "checkpoint": run.weights_digest(),
         "store": experiment.store.content_digest,
         "split": experiment.split.digest,
         "task": experiment.task.name,
@@ -140,9 +137,15 @@ def _identity(run: RunFolder, experiment: Experiment, precision: str) -> Identit
 
 
 def _is_there(folder: PredictionFolder, condition: Condition, fold: str, identity: Identity) -> bool:
-    """Whether a whole table of exactly this exists."""
+    """Whether a table of exactly this exists.
+
+    Raises:
+        DamagedRunError: there is a table, and it is damaged or was changed.
+    """
     try:
         return folder.read(condition, fold)[1] == identity
+    except DamagedRunError:
+        raise
     except RunError:
         return False
 

@@ -10,7 +10,7 @@ import torch
 from cider.evaluation.predictor import FoldPredictor
 from cider.experiment import Experiment
 from cider.maci import SentimentModel
-from cider.run_folder import RunFolder, open_run
+from cider.run_folder import RunFolder, open_trained
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class TrainedRun:
         Raises:
             MerDataError: no run, an untrained or damaged one, or one of other data than are here.
         """
-        folder, experiment = open_run(path)
+        folder, experiment = open_trained(path)
         device = "cuda" if torch.cuda.is_available() else "cpu"
         model = experiment.build_model()
         folder.load_weights(model)

@@ -18,6 +18,8 @@ from cider.model import Architecture, CIDer, FeatureShapes
 from cider.models.build import BackboneChoice, build_model
 from cider.recipe_settings import Debiasing
 from cider.run_folder import RunFolder
+from cider.runs.integrity import check_file
+from cider.runs.provenance import tell_other_code
 from mer_data.batches import special_tokens
 from mer_data.errors import MerDataError, RunError
 from mer_data.files import write_json, write_text
@@ -176,6 +178,8 @@ def load_model_card(run: RunFolder) -> tuple[ModelCard, WordPieces]:
     """
     path, tokenizer = run.path / "model.json", run.path / "tokenizer.json"
     again = "Train again, or restore the run folder from a copy"
+    for name in ("model.json", "tokenizer.json"):
+        check_file(run.path, name)
     try:
         card = ModelCard.model_validate_json(path.read_bytes())
         pieces = WordPieces.from_json(card.tokenizer, tokenizer.read_text(encoding="utf-8"))
@@ -190,6 +194,8 @@ def load_model_card(run: RunFolder) -> tuple[ModelCard, WordPieces]:
         raise
     except Exception as error:  # the tokenizers library knows no narrower class
         raise RunError("damaged tokenizer", where=tokenizer, do=again) from error
+    if card.backbone is not None and run.provenance_path.is_file():
+        tell_other_code(run.path, card.backbone.name, run.read_provenance())
     if pieces.vocabulary_digest != card.vocabulary_digest:
         raise RunError(
             "the tokenizer is not the one of model.json",

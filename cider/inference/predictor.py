@@ -21,6 +21,7 @@ from cider.inference.tau import Progress, Tau, given_tau, tau_of_run
 from cider.maci import SentimentModel
 from cider.model import counterfactual_ids
 from cider.run_folder import RunFolder, open_run
+from cider.runs.folder_state import require_run
 from mer_data.batches import Batch, Collator, Item, UtteranceDataset, special_tokens
 from mer_data.errors import MerDataError, RunError, StoreError
 from mer_data.store import FeatureStore
@@ -261,10 +262,10 @@ def _missing(modality: str, rows: Features | None, num_texts: int) -> str | None
 
 def _card_of(run: RunFolder) -> tuple[ModelCard, WordPieces]:
     """The card of a run; one that was made before runs had it is opened with its store."""
+    run.warn_unfinished()
     if (run.path / "model.json").is_file():
         return load_model_card(run)
-    if not run.recipe_path.is_file():
-        raise RunError("no training run", where=run.path, do="Make one with `cider train RECIPE`")
+    require_run(run.path)
     try:
         _, experiment = open_run(run.path)
     except MerDataError as error:

@@ -19,6 +19,7 @@ from cider.maci import SentimentModel
 from cider.recipe import load_recipe
 from cider.recipe_settings import EvaluationSettings
 from cider.run_folder import RunFolder, open_run
+from cider.runs.integrity import DamagedRunError
 from mer_data.errors import MerDataError, RunError
 
 Progress = Callable[[int, int], None]
@@ -70,17 +71,22 @@ def tau_of_run(
 
     Raises:
         RunError: the metric of the choice is undefined on the validation fold.
+        DamagedRunError: the saved predictions, or files of the run, are damaged or were changed.
     """
     settings = load_recipe(run.recipe_path).evaluation
     plan = SweepPlan.of(settings.pattern, settings.rates, settings.mask_seeds)
     try:
         saved = load_sweep(run, plan, precision=settings.precision)
+    except DamagedRunError:
+        raise
     except RunError:  # not evaluated, not in full, or of another checkpoint
         saved = None
     if saved is not None:
         return Tau(_chosen_by(saved, settings), "chosen on validation by the run's evaluation")
     try:
         _, experiment = open_run(run.path)
+    except DamagedRunError:
+        raise
     except MerDataError as error:
         reason = str(error).removesuffix(".")
         return Tau(

@@ -5,14 +5,17 @@ Counterfactual text is a matter of evaluation (method section 3): without it a m
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from cider.checkpoints import link_or_copy
 from cider.experiment import Experiment
 from cider.inference.card import save_model_card
 from cider.recipe import Recipe
 from cider.run_folder import RunFolder, open_run
+from cider.runs.inputs import asks_for
+from cider.runs.integrity import read_result, seal
 from mer_data.files import sha256_file, write_json, write_text
 
 
@@ -39,17 +42,18 @@ def take_weights(recipe: Recipe, folder: Path, others: Iterable[Path]) -> Path |
         MerDataError: a run that fits is damaged, or its data are not what they were.
     """
     for other in others:
-        source = RunFolder(other)
-        if not source.result_path.is_file():
+        result = read_result(other)
+        if result is None:
             continue
         source, trained = open_run(other)
-        if trains_as(trained.recipe) == trains_as(recipe):
-            _write(recipe, folder, source)
+        if asks_for(trains_as(recipe), trains_as(trained.recipe)):
+            data = trained.recipe.data  # names the split
+            _write(recipe.model_copy(update={"data": data}), folder, source, result)
             return other
     return None
 
 
-def _write(recipe: Recipe, folder: Path, source: RunFolder) -> None:
+def _write(recipe: Recipe, folder: Path, source: RunFolder, result: Mapping[str, Any]) -> None:
     """The result comes last: with it the run counts as finished."""
     experiment, run = Experiment.open(recipe), RunFolder(folder)
     model = experiment.build_model()
@@ -58,10 +62,11 @@ def _write(recipe: Recipe, folder: Path, source: RunFolder) -> None:
     recorded = {
         **source.read_provenance(),
         "recipe_digest": sha256_file(run.recipe_path),
-        "weights_of": {"run": source.path.name, "checkpoint": sha256_file(source.checkpoint_path)},
+        **{key: run.read_provenance()[key] for key in ("vocabulary", "vocabulary_digest")},
+        "weights_of": {"run": source.path.name, "checkpoint": source.weights_digest()},
     }
     write_json(run.provenance_path, recorded)
     link_or_copy(source.checkpoint_path, run.checkpoint_path)
     write_text(run.log_path, source.log_path.read_text(encoding="utf-8"))
     save_model_card(run, experiment, model)
-    write_text(run.result_path, source.result_path.read_text(encoding="utf-8"))
+    seal(folder, result)

@@ -6,9 +6,8 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from cider.checkpoints import TrainingCheckpoints
 from cider.evaluation.protocols import SweepScores
 from cider.evaluation.run import score_run
 from cider.evaluation.sweep import Progress
@@ -18,6 +17,9 @@ from cider.reproduction.missing_inputs import missing_inputs, missing_targets
 from cider.reproduction.plan import Plan, PlannedRun, Sweep
 from cider.reproduction.same_training import take_weights
 from cider.run_folder import RunFolder
+from cider.runs.folder_state import FolderState
+from cider.runs.inputs import asks_for, recipe_difference
+from cider.runs.integrity import DamagedRunError
 from cider.training import Progress as EpochProgress
 from cider.training_runs import run_folder, train_seeds
 from mer_data.errors import RunError
@@ -173,6 +175,8 @@ def _collect(plan: Plan, parent: Path) -> Measurements:
                 try:
                     folder = run_folder(recipe, parent)
                     scores = score_run(folder, sweep.choices, on=sweep.on, report_only=True)
+                except DamagedRunError:
+                    raise
                 except RunError as error:
                     done.absent.append(str(error))
                 else:
@@ -190,30 +194,19 @@ def _state(recipe: Recipe, parent: Path) -> State:
         RunError: a run of another recipe, or something that is no run.
     """
     folder = run_folder(recipe, parent)
-    if not folder.exists() or not any(folder.iterdir()):
+    state = FolderState.read(folder)
+    if state.stage == "free":
         return "missing"
-    run = RunFolder(folder)
-    if not run.recipe_path.is_file() or not run.provenance_path.is_file():
+    if state.stage in ("begun", "something else"):
         raise RunError("no run, but something else is in the way", where=folder, do=_ELSEWHERE)
-    other = load_recipe(run.recipe_path)
-    if other != recipe:
+    other = load_recipe(RunFolder(folder).recipe_path)
+    if not asks_for(recipe, other):
         raise RunError(
-            "a run of another recipe is in the way", where=folder, **_difference(other, recipe), do=_ELSEWHERE
+            "a run of another recipe is in the way",
+            where=folder,
+            **recipe_difference(recipe, other),
+            do=_ELSEWHERE,
         )
-    if run.result_path.is_file():
+    if state.stage == "finished":
         return "finished"
-    return "to resume" if TrainingCheckpoints(run.checkpoints_folder).exist() else "missing"
-
-
-def _difference(found: Recipe, expected: Recipe) -> dict[str, str]:
-    """The first key in which two recipes differ, as arguments of an error."""
-    one, other = _flat(found.model_dump(mode="json")), _flat(expected.model_dump(mode="json"))
-    key = next(key for key in one if one[key] != other[key])
-    return {"found": f"{key}={one[key]}", "expected": f"{key}={other[key]}"}
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
+    return "to resume" if state.stage == "unfinished" else "missing"

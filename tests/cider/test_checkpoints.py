@@ -160,7 +160,7 @@ def test_clearing_removes_checkpoints_and_leaves_the_rest(folder, best):
     link_or_copy(best, folder / "best.safetensors")
     (folder / "epoch-notes.txt").write_text("mine")
     checkpoints = TrainingCheckpoints(folder)
-    assert checkpoints.exist()
+    assert checkpoints.last_epoch() == 2
     checkpoints.clear()
-    assert not checkpoints.exist()
+    assert checkpoints.last_epoch() == 0
     assert sorted(path.name for path in folder.iterdir()) == ["best.safetensors", "epoch-notes.txt"]

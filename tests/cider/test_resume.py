@@ -12,6 +12,7 @@ from training_helpers import FLOAT32, equal, files_of, fit, log_of, make_trainer
 
 from cider.run_folder import RunFolder, open_run
 from cider.training import EpochRecord, Trainer
+from cider.training_conditions import check_conditions
 from mer_data.errors import RunError
 
 #: Dropout, an uneven last batch and a score that does not always improve.
@@ -239,6 +240,30 @@ def test_another_precision_is_an_error(stopped, monkeypatch):
     monkeypatch.setattr("cider.training.choose_precision", lambda setting, device: "bf16")
     with pytest.raises(RunError, match=r"started with another precision in .*: found bf16, expected no"):
         resume(stopped)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "name"),
+    [
+        ("torch.get_num_threads", lambda: 7, "number of threads"),
+        ("torch.backends.cpu.get_cpu_capability", lambda: "OTHER", "processor"),
+    ],
+)
+def test_what_changes_the_last_digits_is_told_and_goes_on(stopped, monkeypatch, place, value, name):
+    monkeypatch.setattr(place, value)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    run, experiment = open_run(stopped)
+    lines = []
+    assert Trainer(experiment, run).resume(lines.append)[0] == 3
+    (line,) = lines
+    assert line.startswith(f"Warning: {stopped} was started with another {name}: found {value()}, expected ")
+    assert "its result may differ from that of a training that nothing stopped" in line
+
+
+def test_checkpoints_that_know_less_are_resumed_in_silence(stopped):
+    lines = []
+    check_conditions({"device": "cpu"}, {"device": "cpu", "number of threads": 3}, stopped, lines.append)
+    assert lines == []
 
 
 def test_the_checkpoint_of_another_model_is_an_error(stopped, make_recipe, tmp_path):

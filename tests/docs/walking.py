@@ -79,6 +79,7 @@ def run_all(page: str, *, force: bool = False) -> list[tuple[list[str], Result]]
         words = on_the_sample(written)
         command = PROGRAMS[words[0]].commands[words[1]]
         more = [*_BRIEF.get(words[1], ()), *(["--force"] if force and _has_force(command) else [])]
+        more = [] if "--resume" in words else more  # a run continues as it was begun
         result = CliRunner().invoke(PROGRAMS[words[0]], [*words[1:], *more])
         assert result.exit_code == 0, f"{' '.join(written)}: {result.output}"
         done.append((written, result))

@@ -115,7 +115,7 @@ def test_what_is_no_curve_is_one_line(there, cider, fails):
     line = fails(cider("shift", "tiny.yaml", "--set", "task=seven"))
     assert "mer-data repartition --dataset sample --task seven --series 0,0.25,0.5,0.75,1" in line
     line = fails(cider("shift", "tiny.yaml", "--set", "model.layers=2", *BRIEF))
-    assert "the folder holds a run of another recipe in runs/shift/level0/tiny-seed1111" in line
+    assert "runs/shift/level0/tiny-seed1111 holds a training that finished after epoch 1, by another" in line
 
 
 def test_a_run_whose_split_has_no_severity_is_refused(there, cider, fails, trained_run):
@@ -127,9 +127,11 @@ def test_a_run_whose_split_has_no_severity_is_refused(there, cider, fails, train
 def test_a_split_that_was_made_again_is_refused(there, cider, fails):
     shutil.copy("data/sample/splits/level1.json", "data/sample/splits/level0.json")
     runs = [f"runs/shift/level{level}/tiny-seed1111" for level in (0, 1)]
-    assert "the split of the run is another now" in fails(cider("shift", *runs, "--report-only", *BRIEF))
+    assert "the run was trained on another split in" in fails(cider("shift", *runs, "--report-only", *BRIEF))
     Path("data/sample/splits/level0.json").unlink()
-    assert "the split of the run is not there" in fails(cider("shift", *runs, "--report-only", *BRIEF))
+    assert "the split that the run was trained on is gone in" in fails(
+        cider("shift", *runs, "--report-only", *BRIEF)
+    )
 
 
 def test_recipes_that_are_measured_differently_are_told_before_training(there, cider, fails, make_recipe):

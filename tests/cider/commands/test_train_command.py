@@ -37,6 +37,7 @@ def test_a_packaged_recipe_is_trained(home, cider, tmp_path):
     assert len(RunFolder(folder).read_log()) == 2
     expected = {
         "checkpoints/best.safetensors",
+        "digests.json",
         "metrics.jsonl",
         "model.json",
         "provenance.json",
@@ -69,7 +70,10 @@ def test_a_recipe_file_is_trained_into_the_default_folder_and_told_as_json(
 def test_an_existing_run_is_kept_without_force_and_replaced_with_it(home, cider, fails, tiny_recipe, own_run):
     before = files_of(own_run)
     line = fails(cider("train", tiny_recipe, "--out", own_run))
-    assert f"{own_run} exists already. Pass --force to replace it, or --out" in line
+    assert f"{own_run} holds a training that finished after epoch 4, by another recipe: found" in line
+    assert "found training.max_epochs=4, expected training.max_epochs=1. Go on with that by" in line
+    assert f"`cider train --resume {own_run}`, " in line
+    assert "pass --force to replace it" in line
     assert files_of(own_run) == before
     result = cider("train", tiny_recipe, "--out", own_run, "--force", "--seed", 8)
     assert result.exit_code == 0, result.output
@@ -261,7 +265,9 @@ def test_a_folder_with_something_else_stops_before_anything_is_trained(
 ):
     own_run.rename(tmp_path / "tiny-seed6")  # of another recipe
     line = fails(cider("train", tiny_recipe, "--seeds", "5,6", "--out", tmp_path))
-    assert f"the folder holds a run of another recipe in {tmp_path / 'tiny-seed6'}. Pass --force" in line
+    assert (
+        f"{tmp_path / 'tiny-seed6'} holds a training that finished after epoch 4, by another recipe" in line
+    )
     assert not (tmp_path / "tiny-seed5").exists()
     (tmp_path / "tiny-seed5").mkdir()
     (tmp_path / "tiny-seed5" / "thesis.tex").write_text("years of work", encoding="utf-8")
@@ -293,6 +299,7 @@ def test_a_run_that_has_not_learned_is_told(home, cider, own_run, share, warned)
     saved = json.loads(path.read_text(encoding="utf-8"))
     answers = {"negative": 1 - share, "neutral": 0.0, "positive": share}
     path.write_text(json.dumps({**saved, "answers": answers}), encoding="utf-8")
+    (own_run / "digests.json").unlink()
     result = cider("train", "--resume", own_run)
     assert result.exit_code == 0, result.output
     epoch = saved["best_epoch"]
@@ -325,6 +332,7 @@ def test_a_run_from_before_answers_were_kept_is_read(home, cider, own_run):
     saved = json.loads(path.read_text(encoding="utf-8"))
     del saved["answers"]
     path.write_text(json.dumps(saved), encoding="utf-8")
+    (own_run / "digests.json").unlink()
     result = cider("train", "--resume", own_run)
     assert result.exit_code == 0, result.output
     assert "has not learned" not in result.stderr

@@ -9,6 +9,7 @@ from evaluation_builders import BINARY, IDENTITY, SEVEN
 from cider.evaluation.conditions import COMPLETE, Condition, SweepPlan, condition_of
 from cider.evaluation.predictions import Prediction, PredictionFolder, collect
 from cider.evaluation.predictor import COUNTERFACTUAL, EVALUATED_MEANS, FACTUAL, TRAINING_MEANS
+from cider.runs.integrity import DamagedRunError
 from mer_data.errors import RunError
 
 VIEWS = [(FACTUAL, TRAINING_MEANS), (COUNTERFACTUAL, TRAINING_MEANS), (FACTUAL, EVALUATED_MEANS)]
@@ -85,8 +86,11 @@ def test_a_missing_table_names_the_command(folder):
 
 
 def rewrite(path, **changes):
-    """The table with columns replaced, or metadata where the key is ``about``."""
+    """The table without digest, and with columns replaced, or metadata where the key is ``about``."""
     table = pq.read_table(path)
+    belongs = json.loads(table.schema.metadata[b"cider"])
+    del belongs["digest"]
+    table = table.replace_schema_metadata({b"cider": json.dumps(belongs)})
     about = changes.pop("about", None)
     for name, values in changes.items():
         table = table.set_column(table.schema.get_field_index(name), name, pa.array(values))
@@ -124,6 +128,37 @@ def test_damaged_tables_are_told(folder):
     refuse("a column is missing or of another type")
     with pytest.raises(RunError, match=r"damaged predictions .a column is missing .*p_-3"):
         PredictionFolder(folder.path, SEVEN).read(COMPLETE, "test")
+
+
+@pytest.mark.parametrize("column", ["id", "video_id", "view", "means", "p_neutral", "label", "rate"])
+def test_a_table_that_was_changed_is_told(folder, column):
+    folder.write(COMPLETE, "test", prediction(), IDENTITY)
+    path = folder.table_path(COMPLETE, "test")
+    table = pq.read_table(path)
+    values = table[column].to_pylist()
+    values[0] = values[0] + (1e-6 if isinstance(values[0], float) else "x")
+    number = table.schema.get_field_index(column)
+    pq.write_table(table.set_column(number, table.schema.field(number), pa.array(values)), path)
+    with pytest.raises(DamagedRunError, match=r"its content is not what was predicted.*evaluate RUN --force"):
+        folder.read(COMPLETE, "test")
+
+
+def test_a_table_that_says_it_belongs_to_something_else_is_told(folder):
+    folder.write(COMPLETE, "test", prediction(), IDENTITY)
+    path = folder.table_path(COMPLETE, "test")
+    table = pq.read_table(path)
+    belongs = {**json.loads(table.schema.metadata[b"cider"]), "checkpoint": "sha256:other"}
+    pq.write_table(table.replace_schema_metadata({b"cider": json.dumps(belongs)}), path)
+    with pytest.raises(DamagedRunError, match="its content is not what was predicted"):
+        folder.read(COMPLETE, "test")
+
+
+def test_a_table_without_digest_is_read_of_older_runs_alone(folder):
+    folder.write(COMPLETE, "test", prediction(), IDENTITY)
+    rewrite(folder.table_path(COMPLETE, "test"))
+    assert folder.read(COMPLETE, "test")[1] == IDENTITY
+    with pytest.raises(DamagedRunError, match="its content is not what was predicted"):
+        PredictionFolder(folder.path, folder.task, sealed=True).read(COMPLETE, "test")
 
 
 def test_a_table_in_the_place_of_another_is_told(folder):

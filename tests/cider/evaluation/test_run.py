@@ -7,10 +7,10 @@ from cider.evaluation import protocols
 from cider.evaluation.run import Choices, compare_evaluated, evaluate_run
 from cider.experiment import Experiment
 from cider.run_folder import RunFolder
+from cider.runs.integrity import DamagedRunError
 from cider.training import Trainer
-from mer_data.errors import RecipeError, RunError, StatisticsError
+from mer_data.errors import RecipeError, RunError
 from mer_data.files import sha256_file
-from mer_data.workspace import Workspace
 
 pytestmark = pytest.mark.usefixtures("quick_figures")
 
@@ -37,6 +37,7 @@ def edit(run, old, new):
     path, provenance = run / "recipe.yaml", run / "provenance.json"
     text, before = path.read_text(encoding="utf-8"), sha256_file(path)
     assert text.count(old) == 1
+    (run / "digests.json").unlink(missing_ok=True)
     path.write_text(text.replace(old, new), encoding="utf-8")
     recorded = provenance.read_text(encoding="utf-8")
     provenance.write_text(recorded.replace(before, sha256_file(path)), encoding="utf-8")
@@ -122,7 +123,10 @@ def test_the_result_of_training_is_in_the_report(home, own_run, untrained):
     report = evaluate_run(untrained("fresh"), Choices(rates=(0.0,))).report
     assert "Training has not ended" in (report / "summary.md").read_text(encoding="utf-8")
     (own_run / "result.json").write_text("{", encoding="utf-8")
-    with pytest.raises(RunError, match="damaged result of training"):
+    with pytest.raises(DamagedRunError, match=r"the file is not as training left it in .*result\.json"):
+        evaluate_run(own_run)
+    (own_run / "digests.json").unlink()
+    with pytest.raises(DamagedRunError, match=r"damaged result in .*result\.json"):
         evaluate_run(own_run)
 
 
@@ -142,10 +146,11 @@ def test_test_labels_do_not_choose_tau(home, own_run, monkeypatch):
 
 
 def test_a_missing_vocabulary_is_named(own_home, own_run):
-    store, split = Workspace("sample").store_path("unaligned"), Workspace("sample").split_path("standard")
-    Workspace("sample").vocabulary_path(store, split, "binary").with_suffix(".json").unlink()
+    for path in (own_home / "sample" / "statistics").glob("*.standard.*.vocabulary.json"):
+        path.unlink()  # that of the aligned store has the same content
     with pytest.raises(
-        StatisticsError, match=r"no counterfactual vocabulary .*`mer-data counterfactual-vocab --dataset"
+        RunError,
+        match=r"the counterfactual vocabulary that .* is gone .*`mer-data counterfactual-vocab --dataset",
     ):
         evaluate_run(own_run)
 

@@ -9,6 +9,7 @@ from cider.evaluation.conditions import SweepPlan
 from cider.evaluation.predictor import COUNTERFACTUAL, EVALUATED_MEANS, FACTUAL, NO_MEANS, TRAINING_MEANS
 from cider.evaluation.sweep import load_sweep, predict_sweep
 from cider.run_folder import RunFolder, open_run
+from cider.runs.integrity import DamagedRunError
 from mer_data.errors import RunError
 from mer_data.files import sha256_file
 from mer_data.workspace import Workspace
@@ -104,6 +105,7 @@ def test_both_ends_are_shared_by_patterns_and_seeds(opened):
 
 def test_predictions_of_something_else_are_made_again(opened, monkeypatch):
     run, experiment = opened
+    (run.path / "digests.json").unlink(missing_ok=True)
     calls(run, experiment, PLAN)
     # Another checkpoint.
     model = experiment.build_model()
@@ -113,18 +115,31 @@ def test_predictions_of_something_else_are_made_again(opened, monkeypatch):
     changed, told = calls(run, experiment, PLAN)
     assert len(told) == 6
     assert changed.identity["checkpoint"] == sha256_file(run.checkpoint_path)
-    # Another precision; then a damaged table and one that is gone.
+    # Another precision; then a table that is gone.
     assert len(calls(run, experiment, PLAN, precision="bf16")[1]) == 6
     assert len(calls(run, experiment, PLAN)[1]) == 6
-    (run.path / "predictions" / "nothing.test.parquet").write_bytes(b"PAR1")
     (run.path / "predictions" / "complete.valid.parquet").unlink()
-    assert len(calls(run, experiment, PLAN)[1]) == 2
+    assert len(calls(run, experiment, PLAN)[1]) == 1
     # Another scheme of masks.
     monkeypatch.setattr(sweep_room, "SCHEME", "other")
     assert len(calls(run, experiment, PLAN)[1]) == 6
 
 
+def test_a_damaged_table_is_told_and_made_again_when_asked(opened):
+    run, experiment = opened
+    calls(run, experiment, PLAN)
+    (run.path / "predictions" / "nothing.test.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DamagedRunError, match=r"damaged predictions .*nothing.test.parquet.*--force"):
+        predict_sweep(run, experiment, PLAN)
+    assert len(calls(run, experiment, PLAN, force=True)[1]) == 6
+    assert calls(run, experiment, PLAN)[1] == []
+
+
 def test_another_vocabulary_is_something_else(own_home, own_run):
+    provenance = own_run / "provenance.json"  # a run from before digests of the vocabulary were recorded
+    recorded = json.loads(provenance.read_text(encoding="utf-8"))
+    provenance.write_text(json.dumps({**recorded, "vocabulary_digest": None}), encoding="utf-8")
+    (own_run / "digests.json").unlink()
     run, experiment = open_run(own_run)
     assert calls(run, experiment, PLAN)[1] == []
     path = Workspace("sample").vocabulary_path(experiment.store.path, experiment.split_path, "binary")
@@ -190,6 +205,9 @@ def test_loading_refuses_what_does_not_belong_to_the_run(own_run, tmp_path):
     with pytest.raises(RunError, match=r"belong to another precision .*found float32, expected bf16"):
         load_sweep(run, PLAN, precision="bf16")
     run.checkpoint_path.write_bytes(b"another")
+    with pytest.raises(DamagedRunError, match=r"not as training left it in .*best\.safetensors"):
+        load_sweep(run, PLAN)
+    (own_run / "digests.json").unlink()
     with pytest.raises(RunError, match="belong to another checkpoint"):
         load_sweep(run, PLAN)
     run.recipe_path.write_text(run.recipe_path.read_text(encoding="utf-8") + "\n", encoding="utf-8")

@@ -5,6 +5,7 @@ import torch
 
 from cider.inference import ModelCard, SentimentPredictor, load_model_card
 from cider.run_folder import RunFolder, open_run
+from cider.runs.integrity import DamagedRunError
 from mer_data.errors import MerDataError, RunError, StoreError
 
 VARIANTS = [
@@ -19,6 +20,7 @@ VARIANTS = [
 def changed(run, **values):
     """The run with other values in its card."""
     path = run / "model.json"
+    (run / "digests.json").unlink(missing_ok=True)
     path.write_text(json.dumps({**json.loads(path.read_text()), **values}), encoding="utf-8")
     return RunFolder(run)
 
@@ -95,6 +97,9 @@ def test_an_encoder_that_nobody_knows_is_refused(own_run):
 def test_files_that_are_missing_or_broken_are_told(own_run):
     run = RunFolder(own_run)
     (own_run / "tokenizer.json").write_text("{", encoding="utf-8")
+    with pytest.raises(DamagedRunError, match=r"not as training left it in .*tokenizer\.json"):
+        load_model_card(run)
+    (own_run / "digests.json").unlink()
     with pytest.raises(RunError, match=r"damaged tokenizer in .*tokenizer.json"):
         load_model_card(run)
     (own_run / "tokenizer.json").unlink()
