@@ -15,10 +15,11 @@ from logging import getLogger
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
-from mer_data.errors import RunError
+from cider.runs.tensor_files import save_tensors
+from mer_data.errors import RunError, WriteError
 from mer_data.files import complete_or_absent, sha256_file, sha256_text, sync_folder, write_json
 
 _FORMAT, _VERSION = "cider training checkpoint", 1
@@ -75,20 +76,26 @@ class TrainingCheckpoints:
             tensors: by part and name.
             numbers: JSON values.
             files: parts that are files already; they cost no space where the file system has links.
+
+        Raises:
+            WriteError: the disk is full; the checkpoints before are as they were.
         """
         target = self._path(epoch)
         partial = target.with_name(f".{target.name}.partial")
         self._folder.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
-        for part, values in tensors.items():
-            with complete_or_absent(partial / f"{part}.safetensors") as file:
-                save_file({name: value.detach().contiguous().cpu() for name, value in values.items()}, file)
-        for part, source in files.items():
-            link_or_copy(source, partial / f"{part}.safetensors")
-        digests = {path.name: sha256_file(path) for path in sorted(partial.iterdir())}
-        state = {"format": _FORMAT, "version": _VERSION, "files": digests, "numbers": dict(numbers)}
-        write_json(partial / _STATE, {"digest": _digest(state), "state": state})
+        try:
+            for part, values in tensors.items():
+                save_tensors(values, partial / f"{part}.safetensors")
+            for part, source in files.items():
+                link_or_copy(source, partial / f"{part}.safetensors")
+            digests = {path.name: sha256_file(path) for path in sorted(partial.iterdir())}
+            state = {"format": _FORMAT, "version": _VERSION, "files": digests, "numbers": dict(numbers)}
+            write_json(partial / _STATE, {"digest": _digest(state), "state": state})
+        except WriteError:
+            shutil.rmtree(partial, ignore_errors=True)  # where the disk is full, room is needed
+            raise
         shutil.rmtree(target, ignore_errors=True)
         partial.rename(target)
         sync_folder(self._folder)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from cider.checkpoints import TrainingCheckpoints
 from cider.experiment import Experiment
@@ -21,8 +21,9 @@ from cider.runs.folder_state import CHECKPOINTS, PROVENANCE, RECIPE, FolderState
 from cider.runs.inputs import RunInputs
 from cider.runs.integrity import RESULT, WEIGHTS, DamagedRunError, check_file
 from cider.runs.provenance import provenance_of, read_provenance, tell_other_code
+from cider.runs.tensor_files import save_tensors
 from mer_data.errors import RunError
-from mer_data.files import complete_or_absent, sha256_file, write_json, write_text
+from mer_data.files import naming_full_disk, sha256_file, write_json, write_text
 
 _log = getLogger(__name__)
 
@@ -140,7 +141,7 @@ class RunFolder:
 
     def log(self, record: dict[str, Any]) -> None:
         """Append one epoch to the log; it is on the disk when this returns."""
-        with self.log_path.open("a", encoding="utf-8") as handle:
+        with naming_full_disk(self.log_path), self.log_path.open("a", encoding="utf-8") as handle:
             handle.write(json.dumps(record) + "\n")
             handle.flush()
             os.fsync(handle.fileno())
@@ -174,8 +175,7 @@ class RunFolder:
 
     def save_weights(self, model: SentimentModel) -> None:
         """Write the checkpoint; it appears only when complete."""
-        with complete_or_absent(self.checkpoint_path) as partial:
-            save_file({name: value.contiguous().cpu() for name, value in model.state_dict().items()}, partial)
+        save_tensors(model.state_dict(), self.checkpoint_path)
 
     def weights_digest(self) -> str:
         """The digest of the checkpoint, after the check that it is the one of the training.

@@ -17,7 +17,7 @@ from cider.runs.inputs import asks_for, recipe_difference
 from cider.runs.integrity import DamagedRunError, read_result
 from cider.training import Progress, Trainer, TrainingResult
 from cider.training_lock import only_training
-from mer_data.errors import RunError
+from mer_data.errors import RunError, WriteError
 
 Tell = Callable[[str], None]
 How = Literal["trained", "resumed", "kept"]
@@ -179,7 +179,7 @@ def _train_or_continue(
             tell(f"{folder} has no complete epoch: it begins again.")
         replace = force or (state is not None and state.stage == "no epoch")
         processes.on_main(lambda: run.start(experiment, replace=replace))
-        return TrainedRun(folder, experiment.recipe, "trained", trainer.fit(progress))
+        return TrainedRun(folder, experiment.recipe, "trained", _fit(trainer, run, progress))
 
 
 def _resume(run: RunFolder, experiment: Experiment, tell: Tell, progress: Progress | None) -> TrainedRun:
@@ -192,7 +192,21 @@ def _resume(run: RunFolder, experiment: Experiment, tell: Tell, progress: Progre
     lines = f"{dropped} lines of later epochs were" if dropped > 1 else "1 line of later epochs was"
     told = f"; {lines} dropped from its log." if dropped else "."
     tell(f"{run.path} continues after epoch {epoch}{told}")
-    return TrainedRun(run.path, experiment.recipe, "resumed", trainer.fit(progress))
+    return TrainedRun(run.path, experiment.recipe, "resumed", _fit(trainer, run, progress))
+
+
+def _fit(trainer: Trainer, run: RunFolder, progress: Progress | None) -> TrainingResult:
+    """Train to the end.
+
+    Raises:
+        WriteError: the disk is full; the message says what is safe.
+    """
+    try:
+        return trainer.fit(progress)
+    except WriteError as error:
+        epoch = FolderState.read(run.path).epoch
+        safe = f"Epochs 1 to {epoch} are safe" if epoch else "No epoch is complete yet"
+        raise WriteError(f"{error} {safe}: give the same command again to go on") from error
 
 
 def _check_free_or_same(recipe: Recipe, folder: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,9 +15,10 @@ from typing import Any
 
 import optuna
 import torch
-from optuna.exceptions import UpdateFinishedTrialError
+from optuna.exceptions import OptunaError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 from cider.experiment import Experiment
 from cider.recipe import Recipe
@@ -24,8 +26,8 @@ from cider.run_folder import RunFolder
 from cider.training import EpochRecord, Trainer
 from cider.tuning_space import TrialSeededTPE, search_space, with_values
 from cider.tuning_storage import Heartbeat, is_alive, open_storage, quiet_optuna, sqlite_url, storage_errors
-from mer_data.errors import RunError
-from mer_data.files import sha256_text
+from mer_data.errors import RunError, WriteError
+from mer_data.files import is_abandoned, process_mark, sha256_text
 
 Tell = Callable[[str], None]
 STARTUP_TRIALS = 5
@@ -34,7 +36,7 @@ WARMUP_EPOCHS = 5
 """Epochs in which no trial is pruned."""
 MESSAGE, SURPLUS, BEST_EPOCH = "message", "surplus", "best_epoch"
 """Attributes of a trial: why it failed, that it was one too many and not trained, the epoch of its score."""
-_ORIGIN = "origin"
+_ORIGIN, _TRIAL = "origin", ".trial-"
 _FAILURES = (RunError, torch.cuda.OutOfMemoryError)
 
 
@@ -82,9 +84,10 @@ class Tuning:
         """
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise RunError("tuning is not started by a launcher", do="Start the same command several times")
-        self.recipe, self.folder = recipe, folder
+        self.folder = folder
         self._space = search_space(recipe, fixed)
         experiment = Experiment.open(recipe)
+        self.recipe = experiment.recipe  # with the split named, also where it was the only one
         # Nothing is chosen on the test fold, so it is not even there.
         folds = {fold: rows for fold, rows in experiment.rows.items() if fold != "test"}
         self._experiment = replace(experiment, rows=folds)
@@ -105,6 +108,7 @@ class Tuning:
 
         Raises:
             RunError: the storage was lost.
+            WriteError: the disk is full; the trial does not count.
             MerDataError: something that training needs is missing.
         """
         started = monotonic()
@@ -135,7 +139,8 @@ class Tuning:
             trial.set_user_attr(MESSAGE, str(error))
             self.study.tell(trial, state=TrialState.FAIL)
         except BaseException:
-            self.study.tell(trial, state=TrialState.FAIL)
+            with suppress(SQLAlchemyError, OptunaError):  # what ended the trial is what is told
+                self.study.tell(trial, state=TrialState.FAIL)
             raise
         tell(self._line(self.study.get_trials(deepcopy=False)[trial.number]))
 
@@ -145,10 +150,13 @@ class Tuning:
         Raises:
             optuna.TrialPruned: the trial is worse than half of the others at the same epoch.
             RunError: a loss is not finite, no epoch had a score, or the device has too little memory.
+            WriteError: the disk is full.
         """
         experiment = replace(self._experiment, recipe=with_values(self.recipe, trial.params))
         self.folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=self.folder, prefix=_beginning(trial.number)) as folder:
+        with TemporaryDirectory(
+            dir=self.folder, prefix=f"{_beginning(trial.number)}{process_mark()}-"
+        ) as folder:
             run = RunFolder(Path(folder))
             run.start(experiment)
             try:
@@ -156,11 +164,18 @@ class Tuning:
                 result = trainer.fit(on_epoch=lambda record: judge(trial, record))
             except _FAILURES as error:  # told without the folder, which is gone in a moment
                 raise RunError(str(error).replace(f" in {folder}", "")) from error
+            except WriteError as error:
+                raise WriteError(
+                    f"{error} The trials that have ended are safe: give the same command again to go on"
+                ) from error
         trial.set_user_attr(BEST_EPOCH, result.best_epoch)
         return result.best_score
 
     def _close_interrupted(self, tell: Tell) -> None:
         """Trials of workers that are no more become failed ones without a message, and are repeated."""
+        for left in self.folder.glob(f"{_TRIAL}*"):
+            if is_abandoned(left.name.removeprefix(_TRIAL).partition("-")[2].rpartition("-")[0]):
+                shutil.rmtree(left, ignore_errors=True)
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if not is_alive(trial):
                 self.study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
@@ -191,7 +206,7 @@ class Tuning:
 
 def _beginning(number: int) -> str:
     """How the name of a trial's temporary folder begins."""
-    return f".trial-{number:05d}-"
+    return f"{_TRIAL}{number:05d}-"
 
 
 def judge(trial: Trial, record: EpochRecord) -> None:

@@ -68,6 +68,10 @@ class WorkspaceError(MerDataError):
     """A file is missing in the workspace, or a choice between several is needed."""
 
 
+class WriteError(MerDataError):
+    """A file cannot be written: the disk is full, or no file may be larger."""
+
+
 class RecipeError(MerDataError):
     """A recipe has unknown keys or impossible values."""
 

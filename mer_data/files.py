@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
@@ -15,10 +16,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from mer_data.errors import MerDataError
+from mer_data.errors import MerDataError, WriteError
 
 _HOST = re.sub(r"[^A-Za-z0-9]", "-", socket.gethostname())
 _NUMBER = count()
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
@@ -28,28 +30,62 @@ def complete_or_absent(target: Path) -> Iterator[Path]:
     On any exception the temporary file is removed and ``target`` is untouched. Files that killed
     processes of this machine left for the same target are removed first. Two writers of one target do
     not meet: each has its own temporary file, and the last rename stays.
+
+    Raises:
+        WriteError: the disk is full.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(target)
-    partial = target.with_name(f".{target.name}.{_HOST}.{os.getpid()}-{next(_NUMBER)}.partial")
+    with naming_full_disk(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(target)
+        partial = target.with_name(f".{target.name}.{process_mark()}-{next(_NUMBER)}.partial")
+        try:
+            yield partial
+            with partial.open("rb+") as handle:
+                os.fsync(handle.fileno())
+            partial.replace(target)
+            sync_folder(target.parent)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming_full_disk(target: Path) -> Iterator[None]:
+    """While ``target`` is written, a full disk becomes a line that names file and folder.
+
+    Raises:
+        WriteError: the disk, or the share of it that the user has, is full, or no file may be larger.
+    """
     try:
-        yield partial
-        with partial.open("rb+") as handle:
-            os.fsync(handle.fileno())
-        partial.replace(target)
-        sync_folder(target.parent)
-    finally:
-        partial.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise WriteError(
+            f"cannot write {target.name} ({os.strerror(error.errno)})",
+            where=target.parent,
+            do="Make room there, or write elsewhere",
+        ) from error
+
+
+def process_mark() -> str:
+    """This process in the names of its temporary files: machine and number."""
+    return f"{_HOST}.{os.getpid()}"
+
+
+def is_abandoned(mark: str) -> bool:
+    """Whether a `process_mark` is of a process of this machine that is no more."""
+    host, _, process = mark.rpartition(".")
+    return host == _HOST and process.isdecimal() and not _runs(int(process))
 
 
 def _remove_abandoned(target: Path) -> None:
     """Remove the temporary files of ``target`` whose process, on this machine, is no more."""
-    beginning = f".{target.name}.{_HOST}."
+    beginning = f".{target.name}."
     for path in target.parent.iterdir():
         name = path.name
         if name.startswith(beginning) and name.endswith(".partial"):
-            process = name[len(beginning) : -len(".partial")].partition("-")[0]
-            if process.isdecimal() and not _runs(int(process)):
+            mark = name[len(beginning) : -len(".partial")].rpartition("-")[0]
+            if is_abandoned(mark):
                 path.unlink(missing_ok=True)
 
 

@@ -15,6 +15,7 @@ from cider.tuning import Tuning, counted, state_of
 from cider.tuning_report import trials_table, write_tuning_report
 from cider.tuning_space import search_space, with_values
 from mer_data.errors import RecipeError, RunError
+from mer_data.files import process_mark
 from mer_data.store import FeatureStore
 
 
@@ -184,6 +185,23 @@ def test_trials_of_killed_workers_are_closed_after_the_grace(make_tuning, fake_t
     assert states == ["interrupted", "running", "complete", "complete"]
     assert lines[0] == "Trial 0 was interrupted; another takes its place."
     assert not left.exists()
+
+
+def test_a_killed_worker_of_this_machine_is_noticed_at_once(make_tuning, fake_training):
+    fake_training(better_and_better)
+    worker, lines = make_tuning(), []
+    killed = worker.study.ask()
+    dead = process_mark().rpartition(".")[0] + ".99999999"
+    killed.set_user_attr("seen", time.time())
+    killed.set_user_attr("worker", dead)
+    left = worker.folder / f".trial-00000-{dead}-x1y2"
+    other = worker.folder / f".trial-00007-{process_mark()}-x1y2"  # of a worker that runs
+    for folder in (left, other):
+        folder.mkdir(parents=True)
+    worker.work(1, lines.append)
+    assert lines[0] == "Trial 0 was interrupted; another takes its place."
+    assert not left.exists()
+    assert other.exists()
 
 
 def test_a_trial_says_that_it_goes_on(make_tuning, fake_training, monkeypatch):

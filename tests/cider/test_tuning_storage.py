@@ -1,5 +1,7 @@
 import socket
+import sqlite3
 
+import optuna
 import pytest
 
 from cider.tuning_storage import masked, open_storage, storage_errors
@@ -62,3 +64,51 @@ def test_what_a_driver_repeats_is_masked():
 def test_other_errors_are_not_the_storages():
     with pytest.raises(ValueError, match="mine"), storage_errors("sqlite://"):
         raise ValueError("mine")
+
+
+# --- files of something else ---
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["my notes\n", '{"op": 1}\n', "[1]\n", '{"op_code": "x"}\n', "\x00\x01", '{"op_code": 1', "\n"],
+)
+def test_a_file_that_is_no_journal_is_left_as_it_is(tmp_path, content):
+    path = tmp_path / "notes.txt"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(
+        RunError, match=r"the file is no journal of a study, and is left as it is in .*notes.txt"
+    ):
+        open_storage(f"journal:{path}")
+    assert path.read_text(encoding="utf-8") == content
+
+
+def test_a_database_of_something_else_is_left_as_it_is(tmp_path):
+    path = tmp_path / "library.db"
+    with sqlite3.connect(path) as database:
+        database.execute("create table books (title text)")
+    before = path.read_bytes()
+    with pytest.raises(RunError, match=r"not of studies, and is left as it is .*: found the tables books"):
+        open_storage(f"sqlite:///{path}")
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("url", ["journal:{folder}/study", "sqlite:///{folder}/study"])
+def test_an_empty_file_and_a_study_are_used(tmp_path, url):
+    (tmp_path / "study").touch()
+    for _ in range(2):
+        optuna.create_study(
+            storage=open_storage(url.format(folder=tmp_path)), study_name="a", load_if_exists=True
+        )
+
+
+@pytest.mark.parametrize("tail", [b'{"op_code":4,"wor', b'{"op'])
+def test_half_a_line_of_a_killed_worker_is_dropped(tmp_path, tail):
+    path = tmp_path / "study.journal"
+    optuna.create_study(storage=open_storage(f"journal:{path}"), study_name="a")
+    whole = path.read_bytes()
+    path.write_bytes(whole + tail)
+    study = optuna.load_study(storage=open_storage(f"journal:{path}"), study_name="a")
+    assert path.read_bytes() == whole
+    study.add_trial(optuna.trial.create_trial(value=1.0))
+    assert len(optuna.load_study(storage=open_storage(f"journal:{path}"), study_name="a").trials) == 1
