@@ -86,7 +86,7 @@ class Recipe(StrictModel):
             raise ValueError(f"loss: the weights are of cider's distillation, {self.model.name} has none")
         return self
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write the resolved recipe as YAML."""
         write_text(path, to_yaml(self.model_dump(mode="json")))
 
@@ -96,13 +96,13 @@ def recipe_folder() -> Path:
     return resource_folder(cider.__file__, "recipes")
 
 
-def find_recipe(name: str) -> Path:
+def find_recipe(name: str | Path) -> Path:
     """The recipe at path ``name``, or the packaged one of that name.
 
     Raises:
         RecipeError: there is none; the packaged ones are listed.
     """
-    path = Path(name)
+    path, name = Path(name), str(name)
     if path.suffix in (".yaml", ".yml") and path.is_file():
         return path
     packaged = recipe_folder() / f"{path.stem}.yaml"
@@ -118,7 +118,7 @@ def find_recipe(name: str) -> Path:
 
 
 def load_recipe(
-    path: Path, overrides: Sequence[str] = (), *, told: Mapping[str, str] = MappingProxyType({})
+    path: str | Path, overrides: Sequence[str] = (), *, told: Mapping[str, str] = MappingProxyType({})
 ) -> Recipe:
     """Read a recipe and apply ``key=value`` overrides (dotted keys, YAML values).
 
@@ -131,6 +131,7 @@ def load_recipe(
         RecipeError: not YAML, or any key or value is wrong; everything wrong is told at once, each with the
             line or the override that it came from.
     """
+    path = Path(path)
     document = read_yaml(path, "recipe", RecipeError)
     content = document.content
     if not isinstance(content, dict):

@@ -34,6 +34,10 @@ class RunFolder:
 
     path: Path
 
+    def __post_init__(self) -> None:
+        """Take a path as text, too."""
+        object.__setattr__(self, "path", Path(self.path))
+
     @property
     def recipe_path(self) -> Path:
         """The resolved recipe."""

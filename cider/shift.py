@@ -41,7 +41,7 @@ class ShiftPlan:
     def of(
         cls,
         recipes: Sequence[Recipe],
-        parent: Path,
+        parent: str | Path,
         *,
         seeds: Sequence[int] | None = None,
         series: str | None = None,
@@ -60,6 +60,7 @@ class ShiftPlan:
             MerDataError: no store, no series or several, a severity that it does not have, or two recipes
                 of one name.
         """
+        parent = Path(parent)
         runs = []
         for recipe in recipes:
             splits = _series_of(recipe, series)
@@ -153,10 +154,10 @@ class ShiftResult:
 
 
 def measure_shift(
-    paths: Sequence[Path],
+    paths: Sequence[str | Path],
     choices: Choices | None = None,
     *,
-    parent: Path,
+    parent: str | Path,
     report_only: bool = False,
     force: bool = False,
     progress: Progress | None = None,
@@ -186,7 +187,7 @@ def measure_shift(
     shifted = [ShiftedRun(run, split) for run, split in zip(scored, splits, strict=True)]
     curves = shift_curves(shifted, resamples=settings.resamples)
     names = dict.fromkeys(run.recipe.name for run in scored)
-    folder = parent / f"{'-'.join(names)}-{curves.plan.name}"
+    folder = Path(parent) / f"{'-'.join(names)}-{curves.plan.name}"
     write_shift_report(folder, curves)
     return ShiftResult(curves, folder)
 

@@ -118,7 +118,11 @@ def train_seeds(
 
 
 def train_runs(
-    runs: Sequence[tuple[Recipe, Path]], tell: Tell, *, force: bool = False, progress: Progress | None = None
+    runs: Sequence[tuple[Recipe, str | Path]],
+    tell: Tell,
+    *,
+    force: bool = False,
+    progress: Progress | None = None,
 ) -> list[TrainedRun]:
     """Train recipes one after the other.
 
@@ -135,21 +139,23 @@ def train_runs(
         MerDataError: as `resume_run`; or something that training needs is missing or does not fit.
     """
     processes = Processes.launched()
+    places = [(recipe, Path(folder)) for recipe, folder in runs]
     with processes.together():
-        for recipe, folder in runs:
+        for recipe, folder in places:
             refuse_nesting(folder)
             if not force:
                 _check_free_or_same(recipe, folder)
     done = []
-    for recipe, folder in runs:
+    for recipe, folder in places:
         done.append(_train_or_continue(recipe, folder, tell, force, progress))
         if done[-1].warning is not None:
             tell(done[-1].warning)
     return done
 
 
-def run_folder(recipe: Recipe, parent: Path = Path("runs")) -> Path:
+def run_folder(recipe: Recipe, parent: str | Path = Path("runs")) -> Path:
     """Where a run of ``recipe`` goes when nothing else is said."""
+    parent = Path(parent)
     return parent / f"{recipe.name}-seed{recipe.seed}"
 
 

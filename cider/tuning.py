@@ -61,7 +61,7 @@ class Tuning:
     def __init__(
         self,
         recipe: Recipe,
-        folder: Path,
+        folder: str | Path,
         *,
         name: str,
         storage: str | None = None,
@@ -82,6 +82,7 @@ class Tuning:
             MerDataError: something that training needs is missing, the storage cannot be reached, or the
                 study is of something else.
         """
+        folder = Path(folder)
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise RunError("tuning is not started by a launcher", do="Start the same command several times")
         self.folder = folder

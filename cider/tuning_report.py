@@ -50,7 +50,7 @@ class TuningReport:
     figures: tuple[Path, ...]
 
 
-def write_tuning_report(study: optuna.Study, recipe: Recipe, folder: Path) -> TuningReport:
+def write_tuning_report(study: optuna.Study, recipe: Recipe, folder: str | Path) -> TuningReport:
     """Write ``trials.csv``, ``best.yaml`` and the figures into ``folder``.
 
     Args:
@@ -61,6 +61,7 @@ def write_tuning_report(study: optuna.Study, recipe: Recipe, folder: Path) -> Tu
     Raises:
         RunError: no trial is complete; the table is written all the same.
     """
+    folder = Path(folder)
     table = folder / "trials.csv"
     trials = trials_table(study, recipe)
     write_csv(trials, table)

@@ -59,7 +59,7 @@ class BuildReport:
 
 def build_store(
     source: Source,
-    target: Path,
+    target: str | Path,
     *,
     alignment: Alignment,
     tokenizer: str | None = None,
@@ -88,6 +88,7 @@ def build_store(
     Raises:
         SourceError: the source cannot give this alignment, a modality has no frame at all, or is damaged.
     """
+    target = Path(target)
     streams = {name: stream for name, stream in source.streams.items() if name not in without}
     _check_alignment(source, alignment, streams)
     name = tokenizer or source.manifest.tokenizer

@@ -24,7 +24,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
-def complete_or_absent(target: Path) -> Iterator[Path]:
+def complete_or_absent(target: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``target``; on success sync it and rename it to ``target``.
 
     On any exception the temporary file is removed and ``target`` is untouched. Files that killed
@@ -34,6 +34,7 @@ def complete_or_absent(target: Path) -> Iterator[Path]:
     Raises:
         WriteError: the disk is full.
     """
+    target = Path(target)
     with naming_full_disk(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(target)
@@ -113,7 +114,7 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def write_text(target: Path, text: str) -> None:
+def write_text(target: str | Path, text: str) -> None:
     """Write ``text`` as UTF-8 so that ``target`` is either the old or the whole new file.
 
     Bytes of a path that are no text, lone surrogates in Python, become escapes, which JSON reads back.
@@ -122,7 +123,7 @@ def write_text(target: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
-def write_json(target: Path, value: object) -> None:
+def write_json(target: str | Path, value: object) -> None:
     """Write ``value`` as indented JSON with a final newline; equal values give equal bytes."""
     write_text(target, json_text(value))
 
@@ -219,8 +220,9 @@ def is_plain_name(name: str) -> bool:
     )
 
 
-def sha256_file(path: Path) -> str:
+def sha256_file(path: str | Path) -> str:
     """SHA-256 of a file's bytes as ``sha256:<hex>``."""
+    path = Path(path)
     digest = hashlib.sha256()
     with path.open("rb") as handle:
         while chunk := handle.read(1 << 20):

@@ -50,9 +50,9 @@ class StoreRows:
 class FeatureStore:
     """A store, opened lazily: the file is opened at the first read, once per process."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str | Path) -> None:
         """Use ``FeatureStore.open``, which checks the file."""
-        self.path = path
+        self.path = Path(path)
         self._file: h5py.File | None = None
         self._trusted: FileIdentity | None = None
         self._owner = -1

@@ -162,12 +162,13 @@ class StoreWriter:
 
 
 @contextmanager
-def writing_store(path: Path, widths: dict[str, int], word_pieces: WordPieces) -> Iterator[StoreWriter]:
+def writing_store(path: str | Path, widths: dict[str, int], word_pieces: WordPieces) -> Iterator[StoreWriter]:
     """Open a writer on a temporary file beside ``path``, renamed to ``path`` when all went well.
 
     Raises:
         StoreError: the file system took no more.
     """
+    path = Path(path)
     with writing_hdf5(path, libver=CHECKSUMMED) as (file, careful):
         yield StoreWriter(file, widths, word_pieces, careful.check)
 

@@ -61,20 +61,23 @@ class Workspace:
         """Default path of a split manifest."""
         return self.root / "splits" / f"{name}.json"
 
-    def statistics_path(self, store: Path, split: Path, task: str, encoder: str) -> Path:
+    def statistics_path(self, store: str | Path, split: str | Path, task: str, encoder: str) -> Path:
         """Default path of the class statistics of a store, split, task and text encoder."""
+        store, split = Path(store), Path(split)
         plain = "".join(char if char.isalnum() or char in "-." else "_" for char in Path(encoder).name)
         return self.root / "statistics" / f"{store.stem}.{split.stem}.{task}.{plain}.h5"
 
-    def vocabulary_path(self, store: Path, split: Path, task: str) -> Path:
+    def vocabulary_path(self, store: str | Path, split: str | Path, task: str) -> Path:
         """Default path of a counterfactual vocabulary (CSV; the JSON stands beside it).
 
         Word pieces do not depend on the alignment, so stores of one tokenizer give equal files.
         """
+        store, split = Path(store), Path(split)
         return self.root / "statistics" / f"{store.stem}.{split.stem}.{task}.vocabulary.csv"
 
-    def export_path(self, store: Path, split: Path, suffix: str) -> Path:
+    def export_path(self, store: str | Path, split: str | Path, suffix: str) -> Path:
         """Default path of an export of a store and a split."""
+        store, split = Path(store), Path(split)
         return self.root / "exports" / f"{store.stem}.{split.stem}{suffix}"
 
     @property

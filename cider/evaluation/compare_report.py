@@ -181,8 +181,9 @@ def comparison_report(comparison: Comparison, chart: Path | None) -> Report:
     )
 
 
-def write_comparison(folder: Path, comparison: Comparison) -> list[Path]:
+def write_comparison(folder: str | Path, comparison: Comparison) -> list[Path]:
     """Write ``comparison.json``, ``summary.md``, ``summary.html`` and the chart to ``folder``; the files."""
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "comparison.json", comparison.to_json())
     charts = _draw(folder / "scores_by_rate", comparison)

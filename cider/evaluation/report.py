@@ -31,7 +31,7 @@ from mer_data.reports.matrices import Matrix, matrix_chart
 from mer_data.reports.page import Figure, Report, Section, Table
 
 
-def write_report(folder: Path, facts: RunFacts, measured: Measured) -> list[Path]:
+def write_report(folder: str | Path, facts: RunFacts, measured: Measured) -> list[Path]:
     """Write ``metrics.json``, ``summary.md``, ``summary.html`` and the charts (PNG, PDF) to ``folder``.
 
     Args:
@@ -42,6 +42,7 @@ def write_report(folder: Path, facts: RunFacts, measured: Measured) -> list[Path
     Returns:
         The files written.
     """
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     scores = measured.scores
     write_json(folder / "metrics.json", measured.to_json())

@@ -87,7 +87,7 @@ class Evaluation:
 
 
 def evaluate_run(
-    path: Path,
+    path: str | Path,
     choices: Choices | None = None,
     *,
     on: Target | None = None,
@@ -108,6 +108,7 @@ def evaluate_run(
     Raises:
         MerDataError: no run, or an input is missing or does not fit.
     """
+    path = Path(path)
     facts, measured = _measure(path, choices or Choices(), on, report_only, force, progress)
     folder = path / "reports" / (measured.predictions.target or "") / measured.scores.plan.name
     write_report(folder, facts, measured)
@@ -115,7 +116,7 @@ def evaluate_run(
 
 
 def score_run(
-    path: Path,
+    path: str | Path,
     choices: Choices | None = None,
     *,
     on: Target | None = None,
@@ -127,12 +128,13 @@ def score_run(
     Raises:
         MerDataError: as ``evaluate_run``.
     """
+    path = Path(path)
     predicted = _predict(path, choices or Choices(), on, report_only, False, progress)
     return _score(predicted.predictions, predicted.settings)
 
 
 def compare_evaluated(
-    paths: Sequence[Path], choices: Choices | None = None, *, on: Target | None = None
+    paths: Sequence[str | Path], choices: Choices | None = None, *, on: Target | None = None
 ) -> Comparison:
     """Compare runs by their saved predictions, all in the sweep of the first run's recipe.
 
@@ -149,7 +151,7 @@ def compare_evaluated(
 
 
 def load_scored(
-    paths: Sequence[Path], choices: Choices, *, on: Target | None = None
+    paths: Sequence[str | Path], choices: Choices, *, on: Target | None = None
 ) -> tuple[list[ScoredRun], EvaluationSettings]:
     """Runs with their scores from saved predictions, and the settings by which all of them were scored.
 
@@ -164,7 +166,7 @@ def load_scored(
     if not paths:
         raise RunError("no runs are named", expected="folders of evaluated runs")
     runs: list[ScoredRun] = []
-    for path in paths:
+    for path in map(Path, paths):
         recipe = RunFolder(path).read_recipe()
         settings = choices.over(runs[0].recipe.evaluation if runs else recipe.evaluation)
         predictions = load_sweep(RunFolder(path), _plan(settings), on=on, precision=settings.precision)

@@ -121,8 +121,9 @@ class Correction:
             "caption": self.caption,
         }
 
-    def write(self, stem: Path) -> list[Path]:
+    def write(self, stem: str | Path) -> list[Path]:
         """Write ``stem`` as PNG, PDF and JSON; their paths."""
+        stem = Path(stem)
         from cider.figures.correction_chart import draw_correction
 
         stem.parent.mkdir(parents=True, exist_ok=True)
@@ -133,7 +134,11 @@ class Correction:
 
 
 def explain_correction(
-    path: Path, plain_path: Path, *, utterance: str | None = None, progress: Progress | None = None
+    path: str | Path,
+    plain_path: str | Path,
+    *,
+    utterance: str | None = None,
+    progress: Progress | None = None,
 ) -> Correction:
     """Answer one test utterance by the plain run, with MCM, and with both halves of MACI.
 
@@ -147,6 +152,7 @@ def explain_correction(
     Raises:
         MerDataError: runs of another kind or of different data, an unknown id, or nothing corrected.
     """
+    path, plain_path = Path(path), Path(plain_path)
     whole, plain = TrainedRun.open(path), TrainedRun.open(plain_path)
     _check(whole, plain)
     experiment = whole.experiment

@@ -123,8 +123,9 @@ class DebiasingEffect:
     def _in_order(self) -> list[FoldEffect]:
         return [self.folds[name] for name in FOLDS]
 
-    def write(self, stem: Path) -> list[Path]:
+    def write(self, stem: str | Path) -> list[Path]:
         """Write ``stem`` as JSON, and the curves over tau as PNG and PDF where there are any; the paths."""
+        stem = Path(stem)
         stem.parent.mkdir(parents=True, exist_ok=True)
         curves = {name: fold.by_tau for name, fold in self.folds.items() if fold.by_tau is not None}
         paths = []
@@ -146,7 +147,9 @@ class DebiasingEffect:
         return [*paths, facts]
 
 
-def explain_debiasing(path: Path, *, rate: float = 0.0, progress: Progress | None = None) -> DebiasingEffect:
+def explain_debiasing(
+    path: str | Path, *, rate: float = 0.0, progress: Progress | None = None
+) -> DebiasingEffect:
     """Measure what the halves of MACI do on validation and test.
 
     Args:
@@ -157,6 +160,7 @@ def explain_debiasing(path: Path, *, rate: float = 0.0, progress: Progress | Non
     Raises:
         MerDataError: no run, one without MACI, an impossible rate, or no utterance counts in a fold.
     """
+    path = Path(path)
     run = TrainedRun.open(path)
     recipe, task = run.experiment.recipe, run.experiment.task
     if recipe.model.maci == "none":

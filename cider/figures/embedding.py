@@ -105,8 +105,9 @@ class Embedding:
             ],
         }
 
-    def write(self, stem: Path) -> list[Path]:
+    def write(self, stem: str | Path) -> list[Path]:
         """Write ``stem`` as PNG, PDF, CSV (the points) and JSON (the rest); their paths."""
+        stem = Path(stem)
         stem.parent.mkdir(parents=True, exist_ok=True)
         panels = [
             ScatterPanel(f"missing rate {panel.rate:g}, {_told(panel.silhouette)}", panel.points)
@@ -131,7 +132,7 @@ _NAMES: dict[Method, str] = {"tsne": "t-SNE", "pca": "PCA"}
 
 
 def embed_runs(
-    paths: Sequence[Path],
+    runs: Sequence[str | Path],
     rates: Sequence[float],
     *,
     fold: str = "test",
@@ -143,7 +144,7 @@ def embed_runs(
     Masks are those of the evaluation of the first run: its pattern and first mask seed.
 
     Args:
-        paths: run folders, trained for one task on one split.
+        runs: run folders, trained for one task on one split.
         rates: missing rates.
         fold: "train", "valid" or "test".
         method: of the projection: t-SNE (from PCA, with a fixed seed) or PCA.
@@ -152,6 +153,7 @@ def embed_runs(
     Raises:
         MerDataError: no run, runs of different data, or a fold too small to be projected.
     """
+    paths = [Path(path) for path in runs]
     first = TrainedRun.open(paths[0])
     settings, task = first.experiment.recipe.evaluation, first.experiment.task
     conditions = [condition_of(settings.pattern, rate, settings.mask_seed) for rate in rates]

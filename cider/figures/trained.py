@@ -23,7 +23,7 @@ class TrainedRun:
     device: str
 
     @classmethod
-    def open(cls, path: Path) -> TrainedRun:
+    def open(cls, path: str | Path) -> TrainedRun:
         """Load a run; a GPU is used if there is one.
 
         Raises:

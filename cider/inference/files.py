@@ -12,12 +12,13 @@ from mer_data.files import complete_or_absent, refuse_overwrite
 _SUFFIXES = (".csv", ".parquet")
 
 
-def check_target(path: Path, *, force: bool) -> None:
+def check_target(path: str | Path, *, force: bool) -> None:
     """Refuse, before any work, a file that ``write_predictions`` could not or should not write.
 
     Raises:
         MerDataError: neither CSV nor Parquet, or it exists and ``force`` is off.
     """
+    path = Path(path)
     if path.suffix not in _SUFFIXES:
         raise MerDataError(
             f"cannot tell the format of {path}",
@@ -27,8 +28,9 @@ def check_target(path: Path, *, force: bool) -> None:
     refuse_overwrite(path, force=force, error=MerDataError)
 
 
-def write_predictions(predictions: Predictions, path: Path) -> None:
+def write_predictions(predictions: Predictions, path: str | Path) -> None:
     """Write the table as CSV or Parquet, by the suffix; the file appears only when complete."""
+    path = Path(path)
     table = predictions.to_frame()
     if path.suffix == ".csv":
         write_csv(table, path)

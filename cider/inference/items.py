@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,6 +11,33 @@ from cider.inference.card import ModelCard
 from mer_data.batches import Item
 from mer_data.errors import MerDataError
 from mer_data.utterances import MODALITIES, cut
+
+
+def checked_texts(texts: Iterable[str]) -> list[str]:
+    """The texts as a list.
+
+    Raises:
+        MerDataError: it is no list, or holds something that is no text or cannot be written as UTF-8.
+    """
+    if isinstance(texts, str | bytes | bytearray):
+        raise MerDataError("one text in place of a list", do="Pass [text]")
+    if not isinstance(texts, Iterable):
+        raise MerDataError("no list of texts", found=type(texts).__name__, do="Pass [text, ...]")
+    checked = list(texts)
+    for number, text in enumerate(checked):
+        if not isinstance(text, str):
+            advice = "Decode it: text.decode()" if isinstance(text, bytes) else "Leave it out, or pass a str"
+            raise MerDataError(
+                f"text {number} is no text",
+                found=f"{type(text).__name__} {text!r:.40}",
+                expected="str",
+                do=advice,
+            )
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise MerDataError(f"text {number} is not valid Unicode ({error.reason})") from error
+    return checked
 
 
 def text_item(

@@ -15,7 +15,7 @@ from cider.evaluation.debiasing import debiased
 from cider.evaluation.predictor import COUNTERFACTUAL, FACTUAL
 from cider.evaluation.shared_texts import InParallel
 from cider.inference.card import ModelCard, load_model_card
-from cider.inference.items import text_item
+from cider.inference.items import checked_texts, text_item
 from cider.inference.predictions import Predictions
 from cider.inference.tau import Progress, Tau, given_tau, tau_of_run
 from cider.maci import SentimentModel
@@ -173,10 +173,10 @@ class SentimentPredictor:
             ids: names in the result; None: "0", "1", ...
 
         Raises:
-            MerDataError: the arguments differ in length, or a feature array has another shape.
+            MerDataError: something else than texts, arguments that differ in length, or a feature array of
+                another shape.
         """
-        if isinstance(texts, str):
-            raise MerDataError("one text in place of a list", do="Pass [text]")
+        texts = checked_texts(texts)
         given = {"audio": audio, "vision": vision}
         for name, values in {**given, "ids": ids}.items():
             if values is not None and len(values) != len(texts):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 import torch
@@ -44,9 +45,9 @@ def given_tau(value: float) -> Tau:
     Raises:
         RunError: negative or not finite.
     """
-    if not 0 <= value < float("inf"):
-        raise RunError("tau is no strength", found=value, expected="a number from 0 on")
-    return Tau(value, "given")
+    if not isinstance(value, Real) or not 0 <= value < float("inf"):
+        raise RunError("tau is no strength", found=repr(value), expected="a number from 0 on")
+    return Tau(float(value), "given")
 
 
 def tau_of_run(

@@ -94,9 +94,22 @@ class BackboneModel(nn.Module):
         """Predict.
 
         Raises:
-            MerDataError: the joint representation has another shape than the backbone declares.
+            MerDataError: ``encode`` gives no joint representation, or one of another shape than the backbone
+                declares.
         """
         representation = cast(Backbone, self.backbone).encode(batch)
+        if not isinstance(representation, JointRepresentation) or not isinstance(
+            representation.joint, Tensor
+        ):
+            inner = (
+                representation.joint if isinstance(representation, JointRepresentation) else representation
+            )
+            raise MerDataError(
+                f"encode of {type(self.backbone).__name__} gives no joint representation",
+                found=type(inner).__name__,
+                expected=f"a JointRepresentation of a tensor (B, {self.backbone.width})",
+                do="Return JointRepresentation(joint), of cider.maci",
+            )
         found, expected = tuple(representation.joint.shape), (len(batch), self.backbone.width)
         if found != expected:
             raise MerDataError(
@@ -116,15 +129,15 @@ class BackboneModel(nn.Module):
         """The backbone's own loss (see `TrainedBesides`), 0-dimensional; None where it has none.
 
         Raises:
-            MerDataError: it is not 0-dimensional.
+            MerDataError: it is no tensor, or not 0-dimensional.
         """
         if not isinstance(self.backbone, TrainedBesides):
             return None
         loss = self.backbone.auxiliary_loss(representation, batch, classes)
-        if loss.ndim:
+        if not isinstance(loss, Tensor) or loss.ndim:
             raise MerDataError(
                 f"the auxiliary loss of {type(self.backbone).__name__} is no single number",
-                found=f"shape {tuple(loss.shape)}",
+                found=f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__,
                 do="Take its mean over the utterances",
             )
         return loss

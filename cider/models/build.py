@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any, cast
 
 from pydantic import ValidationError
 from torch import nn
 
-from cider.maci import BackboneModel, SentimentModel
+from cider.maci import Backbone, BackboneModel, SentimentModel
 from cider.model import Architecture, CIDer, FeatureShapes
-from cider.models.registry import find_model
+from cider.models.registry import BackboneFactory, find_model
 from mer_data.batches import SpecialTokens
 from mer_data.errors import RecipeError
 
@@ -61,8 +62,13 @@ def build_model(
         settings = factory.Settings.model_validate(choice.settings)
     except ValidationError as error:
         raise RecipeError(f"wrong settings of model {choice.name!r} ({error.errors()[0]['msg']})") from error
-    backbone = factory(
-        text_encoder=text_encoder, shapes=shapes, num_classes=num_classes, special=special, settings=settings
+    backbone = _built(
+        factory,
+        text_encoder=text_encoder,
+        shapes=shapes,
+        num_classes=num_classes,
+        special=special,
+        settings=settings,
     )
     widths = (shapes.text_width, shapes.audio_width, shapes.vision_width)
     model = BackboneModel(
@@ -81,3 +87,19 @@ def _check_frames(name: str, reads_frames: bool, shapes: FeatureShapes) -> None:
             found=f"a store without {' and '.join(shapes.absent)}",
             do="Choose a model that reads text alone (model.name=text_only), or build a store with frames",
         )
+
+
+def _built(factory: BackboneFactory, **arguments: Any) -> Backbone:
+    """A backbone; a constructor that does not take what all are given is told.
+
+    Raises:
+        RecipeError: it does not.
+    """
+    try:
+        signature(factory).bind(**arguments)
+    except TypeError as error:
+        raise RecipeError(
+            f"the constructor of {getattr(factory, '__name__', factory)} does not fit ({error})",
+            expected=f"the keyword arguments {', '.join(arguments)}",
+        ) from error
+    return factory(**arguments)

@@ -146,8 +146,9 @@ class ReproducedTable:
             "notes": self.notes(),
         }
 
-    def write(self, folder: Path) -> list[Path]:
+    def write(self, folder: str | Path) -> list[Path]:
         """Write ``table.json``, ``summary.md``, ``summary.html`` and the figures; the page last."""
+        folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "table.json", self.to_json())
         runs = pd.DataFrame(self._run_facts())

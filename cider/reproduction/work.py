@@ -84,12 +84,13 @@ class Measurements:
     absent: list[str] = field(default_factory=list)
 
 
-def survey(plan: Plan, parent: Path) -> Survey:
+def survey(plan: Plan, parent: str | Path) -> Survey:
     """Look at the runs in ``parent`` and at the inputs in the workspace.
 
     Raises:
         RunError: another run is in the way.
     """
+    parent = Path(parent)
     trained = [planned for planned in plan.planned if planned.sweeps]
     runs = tuple(
         RunStatus(recipe.name, recipe.task, recipe.seed, run_folder(recipe, parent), _state(recipe, parent))
@@ -102,7 +103,7 @@ def survey(plan: Plan, parent: Path) -> Survey:
     return Survey(runs, costs, tuple(dict.fromkeys(missing)))
 
 
-def reproduce(plan: Plan, parent: Path, watch: Watch, *, report_only: bool = False) -> Measurements:
+def reproduce(plan: Plan, parent: str | Path, watch: Watch, *, report_only: bool = False) -> Measurements:
     """Train or resume what is missing in ``parent``, predict what is not predicted, and score everything.
 
     Args:
@@ -115,6 +116,7 @@ def reproduce(plan: Plan, parent: Path, watch: Watch, *, report_only: bool = Fal
         RunError: another run is in the way, or inputs are missing; nothing was trained then.
         MerDataError: as training and evaluation.
     """
+    parent = Path(parent)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise RunError(
             "reproducing is not started by a launcher",

@@ -30,12 +30,13 @@ class FolderState:
     epoch: int = 0
 
     @classmethod
-    def read(cls, folder: Path) -> FolderState:
+    def read(cls, folder: str | Path) -> FolderState:
         """Look into a folder.
 
         Raises:
             DamagedRunError: the result of the run is damaged.
         """
+        folder = Path(folder)
         names = _names(folder)
         if not names:
             return cls(folder, "free")

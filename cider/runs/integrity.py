@@ -42,12 +42,13 @@ def seal(folder: Path, result: Mapping[str, Any]) -> None:
     write_text(folder / RESULT, text)
 
 
-def read_result(folder: Path) -> dict[str, Any] | None:
+def read_result(folder: str | Path) -> dict[str, Any] | None:
     """How the training of a run ended; None while it has not.
 
     Raises:
         DamagedRunError: the file that says so is damaged, or was changed.
     """
+    folder = Path(folder)
     path = folder / RESULT
     if not path.is_file():
         return None

@@ -62,7 +62,7 @@ def parquet_path(target: Path) -> Path:
     return target.with_name(f"{target.name.removesuffix(CROISSANT).removesuffix('.json')}.parquet")
 
 
-def write_croissant(facts: Facts, store: FeatureStore, tables: ParquetExport, target: Path) -> None:
+def write_croissant(facts: Facts, store: FeatureStore, tables: ParquetExport, target: str | Path) -> None:
     """Write the card of ``tables`` beside them; equal files give equal bytes.
 
     Args:
@@ -71,6 +71,7 @@ def write_croissant(facts: Facts, store: FeatureStore, tables: ParquetExport, ta
         tables: the Parquet files, in the folder of ``target``.
         target: the card.
     """
+    target = Path(target)
     write_json(target, croissant_card(facts, store, tables))
 
 

@@ -83,7 +83,7 @@ def import_datasets() -> ModuleType:
 def export_datasets(
     store: FeatureStore,
     split: SplitManifest,
-    target: Path,
+    target: str | Path,
     facts: Facts,
     *,
     progress: Callable[[int, int], None] | None = None,
@@ -105,6 +105,7 @@ def export_datasets(
         ExportError: ``datasets`` is not installed, ``target`` is something else, or no fold has utterances.
         SplitError: the split was made from another store.
     """
+    target = Path(target)
     hf = import_datasets()
     check_target(target)
     rows = fold_rows(store, split)

@@ -48,7 +48,7 @@ class MmsaExport:
 def export_mmsa(
     store: FeatureStore,
     split: SplitManifest,
-    target: Path,
+    target: str | Path,
     *,
     text_encoder: str | None = None,
     pad_to: PadTo = "longest",
@@ -75,6 +75,7 @@ def export_mmsa(
         ExportError: a fold is empty.
         StatisticsError: the text encoder cannot be loaded, or reads another vocabulary.
     """
+    target = Path(target)
     rows = fold_rows(store, split)
     for fold, chosen in rows.items():
         if not len(chosen):

@@ -46,7 +46,7 @@ def words_path(target: Path) -> Path:
 def export_parquet(
     store: FeatureStore,
     split: SplitManifest,
-    target: Path,
+    target: str | Path,
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> ParquetExport:
@@ -61,6 +61,7 @@ def export_parquet(
     Raises:
         SplitError: the split was made from another store.
     """
+    target = Path(target)
     rows = fold_rows(store, split)
     beside, origin = words_path(target), _origin(store, split)
     total, num_words, done = sum(map(len, rows.values())), 0, 0

@@ -33,7 +33,7 @@ class ImportReport:
 
 
 def import_path(
-    path: Path, options: ImportOptions | None = None, progress: Callable[[int, int], None] | None = None
+    path: str | Path, options: ImportOptions | None = None, progress: Callable[[int, int], None] | None = None
 ) -> ImportReport:
     """Import a file, or every file in a folder and below it.
 
@@ -48,6 +48,7 @@ def import_path(
         SourceError: nothing there, a single file that is nothing known, or a folder with nothing known.
         MerDataError: a single file is damaged, or another one, a store or a split is in its place.
     """
+    path = Path(path)
     options = options or ImportOptions()
     if not path.exists():
         raise SourceError("no such file or folder", found=str(path))

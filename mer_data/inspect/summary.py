@@ -31,13 +31,14 @@ _NUM_NEAREST = 3
 Summary = dict[str, Any]
 
 
-def summarise(path: Path) -> Summary:
+def summarise(path: str | Path) -> Summary:
     """What a store, a split manifest, a statistics file or a vocabulary holds, as JSON values.
 
     Raises:
         WorkspaceError: absent, or none of these.
         MerDataError: damaged.
     """
+    path = Path(path)
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "is not there"
         raise WorkspaceError(
@@ -173,12 +174,13 @@ def summarise_vocabulary(path: Path) -> Summary:
     }
 
 
-def summarise_utterance(path: Path, name: str) -> Summary:
+def summarise_utterance(path: str | Path, name: str) -> Summary:
     """One utterance of a store with its timed words.
 
     Raises:
         StoreError: not a store, or no such utterance; the message lists the nearest ids.
     """
+    path = Path(path)
     with _one_line_if_damaged(path):
         return _summarise_utterance(FeatureStore.open(path), name)
 

@@ -176,8 +176,9 @@ class Report:
             ]
         )
 
-    def write(self, folder: Path) -> list[Path]:
+    def write(self, folder: str | Path) -> list[Path]:
         """Write ``summary.md`` and ``summary.html`` into ``folder``; the paths of both."""
+        folder = Path(folder)
         paths = [folder / MARKDOWN_NAME, folder / HTML_NAME]
         for path, text in zip(paths, (self.to_markdown(folder), self.to_html()), strict=True):
             write_text(path, text)

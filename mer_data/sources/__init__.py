@@ -25,7 +25,7 @@ __all__ = [
 _PICKLES = (".pkl", ".pickle", ".joblib", ".gz", ".bz2", ".xz", ".lzma", ".z")
 
 
-def open_source(dataset: str, path: Path, choices: SourceChoices | None = None) -> Source:
+def open_source(dataset: str, path: str | Path, choices: SourceChoices | None = None) -> Source:
     """Open a folder of ``.csd`` files, a pickle in MMSA's layout, or MMSA's table of labels.
 
     A folder without ``.csd`` files that has one such table is the table.
@@ -38,6 +38,7 @@ def open_source(dataset: str, path: Path, choices: SourceChoices | None = None) 
     Raises:
         SourceError: unknown dataset, missing path, an unusable file, or choices that a single file has not.
     """
+    path = Path(path)
     manifest = load_source_manifest(dataset)
     choices = choices or SourceChoices()
     if path.is_dir():

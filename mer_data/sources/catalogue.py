@@ -271,10 +271,11 @@ def load_source_manifest(dataset: str) -> SourceManifest:
     return manifest
 
 
-def read_source_manifest(path: Path) -> SourceManifest:
+def read_source_manifest(path: str | Path) -> SourceManifest:
     """The manifest in a file.
 
     Raises:
         SourceError: not YAML, or it breaks the schema.
     """
+    path = Path(path)
     return load_model(path, SourceManifest, "source manifest", SourceError)

@@ -190,7 +190,7 @@ class ComputationalSequence:
 
 
 def write_computational_sequence(
-    path: Path,
+    path: str | Path,
     root: str,
     videos: Mapping[str, tuple[NDArray[Any], NDArray[np.floating]]],
     *,
@@ -199,6 +199,7 @@ def write_computational_sequence(
     dimension_names: list[str],
 ) -> None:
     """Write ``{video: (features, intervals)}`` in the SDK's layout; ``path`` appears when complete."""
+    path = Path(path)
     metadata = {
         "root name": root,
         "computational sequence description": description,

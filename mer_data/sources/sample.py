@@ -96,7 +96,7 @@ class _Video:
     word_times: NDArray[np.float64]
 
 
-def write_sample(folder: Path, seed: int, size: SampleSize | None = None) -> list[Path]:
+def write_sample(folder: str | Path, seed: int, size: SampleSize | None = None) -> list[Path]:
     """Write the sample corpus as ``.csd`` files and ``folds.json``; equal seeds give equal values.
 
     Args:
@@ -107,6 +107,7 @@ def write_sample(folder: Path, seed: int, size: SampleSize | None = None) -> lis
     Returns:
         The files written.
     """
+    folder = Path(folder)
     size = size or SampleSize()
     rng = np.random.default_rng(seed)
     names = [f"sample{number:03d}" for number in range(size.num_videos)]

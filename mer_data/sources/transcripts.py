@@ -11,13 +11,14 @@ from mer_data.errors import SourceError
 _KEY = re.compile(r"(?P<video>.+)_(?P<segment>[0-9]{1,9})")
 
 
-def read_transcripts(path: Path) -> dict[tuple[str, int], str]:
+def read_transcripts(path: str | Path) -> dict[tuple[str, int], str]:
     """Text by (video, 1-based segment); a byte-order mark is not part of the first key.
 
     Raises:
         SourceError: unreadable, a line without a key and a text, a key that stands twice, or segments that
             are counted from 0 (the texts would belong to the segments before).
     """
+    path = Path(path)
     result: dict[tuple[str, int], str] = {}
     try:
         with path.open(encoding="utf-8-sig", newline="") as handle:

@@ -91,18 +91,19 @@ class SplitManifest:
         canonical = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return sha256_text(canonical)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write the manifest as JSON; equal manifests give equal bytes."""
         write_json(path, self.to_json())
 
     @classmethod
-    def load(cls, path: Path) -> SplitManifest:
+    def load(cls, path: str | Path) -> SplitManifest:
         """Read a manifest.
 
         Raises:
             SplitError: the file is absent, is not JSON, has another format or a newer version, lacks a
                 key or has an unknown one, or fails the checks of the class.
         """
+        path = Path(path)
         if not path.is_file():
             raise SplitError(f"no split manifest {path}", do=MAKE_AGAIN)
         try:

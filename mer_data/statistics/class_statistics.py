@@ -51,8 +51,9 @@ class ClassStatistics:
         """Share (C,) of each class in training."""
         return self.counts / self.counts.sum()
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write one HDF5 file with a digest of its content; it appears only when complete."""
+        path = Path(path)
         with writing_hdf5(path, libver=CHECKSUMMED) as (file, _):
             file.attrs.update({"format": FORMAT, "version": VERSION, "task": self.task})
             file.attrs["origin"] = json.dumps(self.origin, sort_keys=True)
@@ -69,12 +70,13 @@ class ClassStatistics:
             file.attrs["content_digest"] = content_digest(file)
 
     @classmethod
-    def load(cls, path: Path, *, command: str = COMMAND) -> ClassStatistics:
+    def load(cls, path: str | Path, *, command: str = COMMAND) -> ClassStatistics:
         """Read a file of ``save``; where that fails, the error names the ``command`` that makes it.
 
         Raises:
             StatisticsError: missing, damaged, changed since it was made, or of another format or version.
         """
+        path = Path(path)
         known = _file(path, command)
         known.check_present()
         with open_hdf5(path, FileKind(known.name, StatisticsError, known.again)) as file:

@@ -65,8 +65,9 @@ class CounterfactualVocabulary:
         """The whole table for people."""
         return to_csv(self.table, float_format="%.6f")
 
-    def save(self, csv_path: Path) -> None:
+    def save(self, csv_path: str | Path) -> None:
         """Write the CSV for people and, beside it, the JSON for programs, which has the digests of both."""
+        csv_path = Path(csv_path)
         table = self.to_csv()
         content = {
             "format": FORMAT,
@@ -101,7 +102,7 @@ def load_vocabulary(json_path: Path, *, command: str = COMMAND) -> dict[str, Any
 
 
 def load_kept_tokens(
-    json_path: Path, expected: dict[str, str], task: Task, *, command: str = COMMAND
+    json_path: str | Path, expected: dict[str, str], task: Task, *, command: str = COMMAND
 ) -> NDArray[np.int64]:
     """Ids of the kept tokens from the JSON, checked against this store and split.
 
@@ -110,6 +111,7 @@ def load_kept_tokens(
     Raises:
         StatisticsError: as ``load_vocabulary``, or made from something else.
     """
+    json_path = Path(json_path)
     content = load_vocabulary(json_path, command=command)
     known = _file(json_path, command)
     try:

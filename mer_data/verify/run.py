@@ -46,7 +46,7 @@ class Verification:
         return [*lines, f"{checked}: {counts}."]
 
 
-def verify(path: Path, progress: Progress | None = None, *, make_again: bool = False) -> Verification:
+def verify(path: str | Path, progress: Progress | None = None, *, make_again: bool = False) -> Verification:
     """Check a store, a split manifest, a statistics file, a vocabulary, or every one of them in a folder.
 
     Args:
@@ -58,6 +58,7 @@ def verify(path: Path, progress: Progress | None = None, *, make_again: bool = F
     Raises:
         WorkspaceError: nothing at ``path`` that we know.
     """
+    path = Path(path)
     artefacts = find_artefacts(path)
     sizes = [max(1, artefact.path.stat().st_size) for artefact in artefacts]
     total, done = sum(sizes), 0

@@ -26,7 +26,9 @@ _ROUNDING = 2e-6  # manifests keep six decimals
 _PROBE_ROUNDING = 5e-3  # a solver on another machine may turn an utterance or two
 
 
-def verify_split(path: Path, stores: Sequence[FeatureStore], *, make_again: bool = False) -> list[Finding]:
+def verify_split(
+    path: str | Path, stores: Sequence[FeatureStore], *, make_again: bool = False
+) -> list[Finding]:
     """Every check on one split manifest.
 
     Args:
@@ -34,6 +36,7 @@ def verify_split(path: Path, stores: Sequence[FeatureStore], *, make_again: bool
         stores: the stores of its dataset that are at hand.
         make_again: repeat the search with the recorded parameters and compare.
     """
+    path = Path(path)
     findings = Findings(path)
     twice = _ids_in_two_places(path)
     if twice:

@@ -34,7 +34,7 @@ _MEANS_TOLERANCE = 1e-3
 
 
 def verify_statistics(
-    path: Path, stores: Sequence[FeatureStore], splits: Splits, *, make_again: bool = False
+    path: str | Path, stores: Sequence[FeatureStore], splits: Splits, *, make_again: bool = False
 ) -> list[Finding]:
     """Every check on one file of class statistics.
 
@@ -44,6 +44,7 @@ def verify_statistics(
         splits: the split manifests at hand, by path.
         make_again: compute everything again and compare; needs torch and the text encoder.
     """
+    path = Path(path)
     findings = Findings(path)
     try:
         statistics = ClassStatistics.load(path)
@@ -152,7 +153,7 @@ def _compute_again(
             )
 
 
-def verify_vocabulary(path: Path, stores: Sequence[FeatureStore], splits: Splits) -> list[Finding]:
+def verify_vocabulary(path: str | Path, stores: Sequence[FeatureStore], splits: Splits) -> list[Finding]:
     """Every check on one counterfactual vocabulary and the CSV beside it.
 
     Args:
@@ -160,6 +161,7 @@ def verify_vocabulary(path: Path, stores: Sequence[FeatureStore], splits: Splits
         stores: the stores of its dataset that are at hand.
         splits: the split manifests at hand, by path.
     """
+    path = Path(path)
     findings = Findings(path)
     try:
         content = load_vocabulary(path)

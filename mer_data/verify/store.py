@@ -21,13 +21,14 @@ from mer_data.verify.rows import check_frames, check_tokens, check_utterances, c
 from mer_data.word_pieces import WordPieces
 
 
-def verify_store(path: Path, progress: Progress | None = None) -> list[Finding]:
+def verify_store(path: str | Path, progress: Progress | None = None) -> list[Finding]:
     """Every check on one store. Frames are read chunk by chunk, so that a store of any size can be checked.
 
     Args:
         path: the HDF5 file.
         progress: called with the amount of work done and in total.
     """
+    path = Path(path)
     findings = Findings(path)
     report = progress or (lambda done, total: None)
     try:

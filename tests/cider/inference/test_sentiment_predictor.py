@@ -282,6 +282,15 @@ def test_frames_that_are_not_finite_count_as_zero(predictor, store):
     ("texts", "options", "message"),
     [
         ("good", {}, "one text in place of a list"),
+        (b"good", {}, "one text in place of a list"),
+        (None, {}, "no list of texts: found NoneType"),
+        (7, {}, "no list of texts: found int"),
+        ([1], {}, "text 0 is no text: found int 1, expected str"),
+        (["good", None], {}, "text 1 is no text: found NoneType None, expected str. Leave it out"),
+        (["good", float("nan")], {}, "text 1 is no text: found float nan"),
+        ([b"good"], {}, r"text 0 is no text: found bytes b'good', expected str. Decode it"),
+        ([["good"]], {}, "text 0 is no text: found list"),
+        (["\ud800"], {}, "text 0 is not valid Unicode"),
         (["good"], {"audio": []}, "audio and texts differ in number: found 0, expected 1"),
         (["good"], {"ids": ["a", "b"]}, "ids and texts differ in number: found 2, expected 1"),
         (

@@ -83,7 +83,7 @@ def test_a_given_strength_is_taken(home, trained_run, without_data):
     assert (tau.value, tau.source) == (1.25, "given")
 
 
-@pytest.mark.parametrize("value", [-0.1, np.nan, np.inf])
+@pytest.mark.parametrize("value", [-0.1, np.nan, np.inf, "0.5", None])
 def test_an_impossible_strength_is_refused(value):
     with pytest.raises(RunError, match=r"tau is no strength: found .*, expected a number from 0 on"):
         given_tau(value)

@@ -157,3 +157,29 @@ def test_an_auxiliary_loss_has_no_dimension():
 def test_a_backbone_of_a_recipe_keeps_its_text_encoder():
     with pytest.raises(MerDataError, match=r"Means keeps no text encoder.* Assign the one it is given"):
         _ = BackboneModel(Means(), CLASSES).text_encoder
+
+
+@pytest.mark.parametrize(
+    ("result", "found"),
+    [
+        (lambda joint: joint, "Tensor"),
+        (lambda joint: None, "NoneType"),
+        (lambda joint: (joint, {}), "tuple"),
+        (lambda joint: JointRepresentation(joint.tolist()), "list"),
+    ],
+)
+def test_what_encode_should_give_is_told(result, found):
+    class Wrong(Means):
+        def encode(self, batch):
+            return result(super().encode(batch).joint)
+
+    message = rf"encode of Wrong gives no joint representation: found {found}, expected .*Return JointRepres"
+    with pytest.raises(MerDataError, match=message):
+        BackboneModel(Wrong(), CLASSES)(batch())
+
+
+def test_a_loss_that_is_a_plain_number_is_told():
+    model = BackboneModel(WithLoss(1.0), CLASSES)
+    model.backbone.auxiliary_loss = lambda *_: 0.5
+    with pytest.raises(MerDataError, match="loss of WithLoss is no single number: found float"):
+        model.auxiliary_loss(JointRepresentation(torch.zeros(4, WIDTH)), batch(), torch.zeros(4))
