@@ -6,7 +6,7 @@ lengths).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,7 @@ from mer_data.errors import SourceError
 from mer_data.sources.base import Stream
 from mer_data.sources.catalogue import SourceManifest
 from mer_data.sources.choices import SourceFile
+from mer_data.sources.clip_ids import ClipNumbers
 from mer_data.sources.joblib_file import read_arrays
 from mer_data.sources.mmsa_values import (
     check_pieces,
@@ -28,6 +29,7 @@ from mer_data.sources.mmsa_values import (
     numbers_of,
     texts_of,
     utterance_ids,
+    videos_of,
 )
 from mer_data.tasks import LABEL_RANGE
 from mer_data.utterances import FOLDS, MODALITIES, UTTERANCE_COLUMNS, Drop, Ragged, UtteranceBlock
@@ -69,28 +71,33 @@ class MmsaPickle:
     has_word_times = True  # an aligned file has its frames beside its word pieces
     dropped: Sequence[Drop] = ()
 
-    def __init__(self, path: Path, manifest: SourceManifest) -> None:
+    def __init__(self, path: Path, manifest: SourceManifest | Callable[[set[str]], SourceManifest]) -> None:
         """Read the file through the restricted reader and check everything that is taken from it.
 
         Texts of bytes are decoded, segments that are counted from 0 are shifted, and lengths of audio and
         vision that are certainly swapped are exchanged; the blocks count it.
 
+        Args:
+            path: the file.
+            manifest: source manifest of the dataset, or what chooses it by the videos of the file.
+
         Raises:
             SourceError: a fold or key is missing, shapes do not fit, or a value is impossible.
         """
-        self.manifest = manifest
         self._path = path
         content = read_arrays(path)
         self._check_keys(content)
         self._has_lengths = "audio_lengths" in content["train"]
         given = {fold: self._texts(fold, content[fold], "id") for fold in FOLDS}
-        ids, num_shifted = utterance_ids({fold: names for fold, (names, _) in given.items()}, path)
+        names = {fold: texts for fold, (texts, _) in given.items()}
+        self.manifest = manifest(videos_of(names, path)) if callable(manifest) else manifest
+        ids, change = utterance_ids(names, path, ClipNumbers.from_manifest(self.manifest))
         widths: dict[str, int] = {}
         self._folds: dict[str, _Fold] = {}
         for fold in FOLDS:
             counts = {"texts_of_bytes_decoded": given[fold][1]}
-            if num_shifted:
-                counts["segments_counted_from_0_shifted_by_1"] = len(ids[fold])
+            if change is not None:
+                counts[change] = len(ids[fold])
             self._folds[fold] = self._checked(fold, content[fold], ids[fold], widths, counts)
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer_data.errors import SourceError
+from mer_data.sources.clip_ids import ClipNumbers
 from mer_data.utterances import MODALITIES, utterance_id
 
 _ID = re.compile(r"(?P<video>.+)\$_\$(?P<segment>[0-9]{1,9})")
@@ -98,14 +99,31 @@ def _has_surrogate(text: str) -> bool:
     return False
 
 
-def utterance_ids(given: dict[str, list[str]], path: Path) -> tuple[dict[str, list[str]], int]:
-    """Return the ids of every fold as ``video$_$segment`` with segments from 1, and how many were shifted.
+def videos_of(given: dict[str, list[str]], path: Path) -> set[str]:
+    """Return the videos of the ids of every fold; raises as `utterance_ids` does."""
+    return {_parsed(name, path)[0] for names in given.values() for name in names}
 
-    ``video[number]`` and ``video_number`` are read too. Segments are counted from 0 where every video of the
-    file has all of 0 to n - 1; all of them are then shifted by one.
+
+def utterance_ids(
+    given: dict[str, list[str]], path: Path, clips: ClipNumbers | None = None
+) -> tuple[dict[str, list[str]], str | None]:
+    """Return the ids of every fold as ``video$_$segment`` with segments from 1, and how they were changed.
+
+    ``video[number]`` and ``video_number`` are read too. Numbers of MMSA's clips become segments where the
+    corpus has both. Segments are counted from 0 where every video of the file has all of 0 to n - 1; all of
+    them are then shifted by one.
+
+    Args:
+        given: ids as they are in the file, by fold.
+        path: the file, for messages.
+        clips: MMSA's clip numbers of the corpus, where they are no segment numbers.
+
+    Returns:
+        The ids by fold, and the name of the count of changed ids; None where none was changed.
 
     Raises:
-        SourceError: another form, an id twice, or a segment 0 where the file is not numbered in this way.
+        SourceError: another form, an id twice, a clip of no segment, or a segment 0 where the file is not
+            numbered from 0.
     """
     parsed = {fold: [_parsed(name, path) for name in names] for fold, names in given.items()}
     segments: dict[str, list[int]] = {}
@@ -118,6 +136,12 @@ def utterance_ids(given: dict[str, list[str]], path: Path) -> tuple[dict[str, li
                     f"utterance {utterance_id(*pair)} stands twice", where=f"{path}, fold {fold!r}"
                 )
             segments.setdefault(pair[0], []).append(pair[1])
+    if clips is not None and clips.are_clips(seen):
+        number_of = dict(zip(seen, clips.to_segments(list(seen), path), strict=True))
+        by_fold = {
+            fold: [utterance_id(pair[0], number_of[pair]) for pair in pairs] for fold, pairs in parsed.items()
+        }
+        return by_fold, "clip_ids_turned_into_segments"
     shift = 1 if any(0 in numbers for numbers in segments.values()) else 0
     others = [
         repr(video) for video, numbers in segments.items() if sorted(numbers) != list(range(len(numbers)))
@@ -136,7 +160,7 @@ def utterance_ids(given: dict[str, list[str]], path: Path) -> tuple[dict[str, li
         fold: [utterance_id(video, segment + shift) for video, segment in pairs]
         for fold, pairs in parsed.items()
     }
-    return result, shift * len(seen)
+    return result, "segments_counted_from_0_shifted_by_1" if shift else None
 
 
 def _parsed(name: str, path: Path) -> tuple[str, int]:

@@ -136,8 +136,7 @@ def _processed(path: Path, manifests: Sequence[SourceManifest]) -> Recognised:
     if known is not None:
         manifest, file = known
         return Recognised(path, manifest, "processed", file.name, file, source=MmsaPickle(path, manifest))
-    source = MmsaPickle(path, manifests[0])
-    source.manifest = _only(path, manifests, source.video_ids)
+    source = MmsaPickle(path, lambda videos: _only(path, manifests, videos))
     return Recognised(path, source.manifest, "processed", path.name, source=source)
 
 

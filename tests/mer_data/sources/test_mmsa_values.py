@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from mer_data.build import build_store
 from mer_data.errors import SourceError
 from mer_data.sources import load_source_manifest, open_source
+from mer_data.sources.clip_ids import ClipNumbers
 from mer_data.sources.mmsa_pickle import MmsaPickle
 from mer_data.sources.mmsa_values import utterance_ids
 from mer_data.store import FeatureStore
@@ -133,10 +134,33 @@ def test_any_complete_numbering_from_0_becomes_the_one_from_1(videos, random):
     names = [f"{video}[{number}]" for video, size in videos.items() for number in range(size)]
     random.shuffle(names)
     cut = random.randrange(len(names) + 1)
-    ids, shifted = utterance_ids({"train": names[:cut], "test": names[cut:]}, "x.pkl")
+    ids, change = utterance_ids({"train": names[:cut], "test": names[cut:]}, "x.pkl")
     wanted = {f"{video}$_${number}" for video, size in videos.items() for number in range(1, size + 1)}
     assert set(ids["train"] + ids["test"]) == wanted
-    assert shifted == len(names)
+    assert change == "segments_counted_from_0_shifted_by_1"
+
+
+CLIPS = ClipNumbers({"va": [10, 13, 3], "vb": [0, None, 2]})
+
+
+def test_clip_numbers_become_segments_of_all_folds_together():
+    numbered = {"train": ["va$_$3", "va$_$10"], "test": ["vb$_$0", "vb$_$2"]}
+    ids, change = utterance_ids(numbered, "x.pkl", CLIPS)
+    assert ids == {"train": ["va$_$3", "va$_$1"], "test": ["vb$_$1", "vb$_$3"]}
+    assert change == "clip_ids_turned_into_segments"
+
+
+def test_segment_numbers_stay_where_a_corpus_has_clips():
+    numbered = {"train": ["va$_$1", "va$_$2", "va$_$3"], "test": ["vb$_$1", "vb$_$3"]}
+    assert utterance_ids(numbered, "x.pkl", CLIPS) == (numbered, None)
+
+
+def test_a_clip_of_no_segment_is_told():
+    numbered = {"train": ["va$_$3", "va$_$10", "va$_$4"], "test": ["vb$_$0"]}
+    with pytest.raises(
+        SourceError, match=r"1 of 4 clip ids are of no segment of the corpus .*found va clip 4"
+    ):
+        utterance_ids(numbered, "x.pkl", CLIPS)
 
 
 @pytest.mark.parametrize("name", ["va\n$_$1", "v\x00a$_$1", "va$_$1\n", "va$_$" + "9" * 5000, "va$_$x_1"])
