@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mer_data.errors import MerDataError, SourceError
+from mer_data.errors import MerDataError, SourceError, WriteError
 from mer_data.importing.options import Imported, ImportOptions
 from mer_data.importing.placing import place
 from mer_data.importing.processed import import_processed
@@ -46,6 +45,7 @@ def import_path(
 
     Raises:
         SourceError: nothing there, a single file that is nothing known, or a folder with nothing known.
+        WriteError: the disk is full.
         MerDataError: a single file is damaged, or another one, a store or a split is in its place.
     """
     path = Path(path)
@@ -62,11 +62,11 @@ def import_path(
             imported.append(_import(recognise(file, options.dataset), options, progress))
         except UnknownFileError as error:
             others[file] = str(error)
+        except WriteError:
+            raise  # nor would the next file find room
         except MerDataError as error:
             failed[file] = str(error)
         except OSError as error:
-            if error.errno == errno.ENOSPC:  # nor would the next file find room
-                raise
             failed[file] = f"{error.strerror or error}."
     if not imported and not failed:
         raise SourceError(
