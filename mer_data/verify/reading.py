@@ -79,6 +79,7 @@ class StoreContent:
         digest: the content digest, computed again; None where something cannot be read.
         failed: rows (start, stop) that could not be read, by dataset.
         not_finite: rows of audio and vision values with -inf, inf or NaN.
+        any_value: whether audio and vision values have one that is not zero.
     """
 
     attributes: dict[str, Any] = field(default_factory=dict)
@@ -88,6 +89,7 @@ class StoreContent:
     digest: str | None = None
     failed: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     not_finite: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    any_value: dict[str, bool] = field(default_factory=dict)
     _strings: dict[str, list[str]] = field(default_factory=dict)
 
     @cached_property
@@ -148,7 +150,7 @@ def _parts(name: str) -> tuple[str, ...]:
 def read_content(file: h5py.File, findings: Findings, progress: Progress) -> StoreContent:
     """Read every chunk of every dataset, so that each checksum is verified, and keep the small ones."""
     content = StoreContent(attributes=_attributes(file, findings))
-    present = _datasets(file, findings)
+    present = _datasets(file, _expected(content.attributes), findings)
     complete = not any(found.check == "layout" and found.level == "error" for found in findings.found)
     total = sum(_num_bytes(dataset) for dataset in present.values())
     done = 0
@@ -163,6 +165,7 @@ def read_content(file: h5py.File, findings: Findings, progress: Progress) -> Sto
                 content.failed.setdefault(name, []).append((start, stop))
             elif name in STREAMED:
                 strange.append(start + np.flatnonzero(~np.isfinite(rows).all(axis=1)))
+                content.any_value[name] = content.any_value.get(name, False) or bool(rows.any())
             elif name in LAYOUT:
                 kept.append(rows)
             done += (stop - start) * _row_bytes(dataset)
@@ -210,18 +213,25 @@ def _attributes(file: h5py.File, findings: Findings) -> dict[str, Any]:
     return attributes
 
 
-def _datasets(file: h5py.File, findings: Findings) -> dict[str, h5py.Dataset]:
-    """The datasets that can be opened and are whole: those of the layout first, strange ones last."""
+def _expected(attributes: dict[str, Any]) -> list[str]:
+    """The datasets that a store has: those of audio and vision where it has columns of them."""
+    columns = attributes.get("columns")
+    absent = [m for m in MODALITIES if m not in columns] if isinstance(columns, dict) else []
+    return [name for name in LAYOUT if name.split("/")[0] not in absent]
+
+
+def _datasets(file: h5py.File, expected: list[str], findings: Findings) -> dict[str, h5py.Dataset]:
+    """The datasets that can be opened and are whole: those expected first, strange ones last."""
     names: list[str] = []
     try:
         file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
     except DAMAGE as error:
         findings.error("layout", f"the list of datasets cannot be read ({one_line(error)})")
-    strange = [name for name in names if name not in LAYOUT]
+    strange = [name for name in names if name not in expected]
     if strange:
         findings.warning("layout", f"datasets of no known use: {', '.join(map(str, strange))}")
     present = {}
-    for name in [*LAYOUT, *strange]:
+    for name in [*expected, *strange]:
         try:
             wrong = _what_is_wrong(name, file[name]) if name in file else "is missing"
         except DAMAGE as error:

@@ -45,19 +45,11 @@ def _add(broken: Iterable[Broken], content: StoreContent, findings: Findings) ->
 
 
 def check_words(content: StoreContent, findings: Findings) -> None:
-    """Word intervals run forward, lie in or at their segment and come in order; words are the text's."""
+    """Word intervals run forward, lie in or at their segment and come in order."""
     if content.has("words/offsets"):
         _note_empty("words", content, findings)
     if content.has("words/times"):
         _check_word_times(content, findings)
-    if content.has("words/token", "words/offsets", "utterances/text"):
-        words, texts = content.strings("words/token"), content.strings("utterances/text")
-        borders = content.arrays["words/offsets"].tolist()
-        spans = zip(borders[:-1], borders[1:], texts, strict=True)
-        differ = [[w.lower() for w in words[a:b]] != text.lower().split() for a, b, text in spans]
-        wrong = np.flatnonzero(differ)
-        if len(wrong):
-            findings.warning("text-words", "utterances whose text is not their words", content.names(wrong))
 
 
 def _check_word_times(content: StoreContent, findings: Findings) -> None:

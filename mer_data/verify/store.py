@@ -18,6 +18,7 @@ from mer_data.verify.findings import DAMAGE, Finding, Findings, one_line
 from mer_data.verify.mixed import check_mixed_sentences
 from mer_data.verify.reading import OFFSETS_OF, STRINGS, Progress, StoreContent, read_content
 from mer_data.verify.rows import check_frames, check_tokens, check_utterances, check_words
+from mer_data.verify.words_and_frames import check_any_frames, check_words_of_texts
 from mer_data.word_pieces import WordPieces
 
 
@@ -47,7 +48,9 @@ def verify_store(path: str | Path, progress: Progress | None = None) -> list[Fin
     check_utterances(content, findings)
     check_words(content, findings)
     check_tokens(content, _word_pieces(content, findings), findings)
+    check_words_of_texts(content, findings)
     check_frames(content, findings)
+    check_any_frames(content, findings)
     check_mixed_sentences(content, findings)
     _check_digests(content, findings)
     report(1, 1)
