@@ -19,7 +19,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mer_data.errors import StoreError
-from mer_data.hdf5_files import FileIdentity, FileKind, identity_if_trusted, open_hdf5
+from mer_data.hdf5_faults import FileKind
+from mer_data.hdf5_files import FileIdentity, identity_if_trusted, open_hdf5
 from mer_data.utterances import MODALITIES, UTTERANCE_COLUMNS, WORD_DTYPE, Ragged
 from mer_data.word_pieces import WordPieces
 

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer_data.errors import DAMAGE, SourceError
-from mer_data.hdf5_files import FileIdentity, FileKind, identity_if_trusted, open_hdf5, writing_hdf5
+from mer_data.hdf5_faults import FileKind
+from mer_data.hdf5_files import FileIdentity, identity_if_trusted, open_hdf5, writing_hdf5
 from mer_data.sources.broken_downloads import refuse_broken_download
 from mer_data.utterance_rules import is_video_id, run_forward
 from mer_data.utterances import Drop

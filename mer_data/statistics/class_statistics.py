@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer_data.errors import DAMAGE, StatisticsError
-from mer_data.hdf5_files import CHECKSUMMED, FileKind, open_hdf5, writing_hdf5
+from mer_data.hdf5_faults import FileKind
+from mer_data.hdf5_files import CHECKSUMMED, open_hdf5, writing_hdf5
 from mer_data.splits import SplitManifest
 from mer_data.statistics.integrity import StatisticsFile
 from mer_data.store import FeatureStore, content_digest

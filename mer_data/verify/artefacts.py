@@ -10,7 +10,8 @@ from typing import Literal
 from mer_data import store
 from mer_data.errors import WorkspaceError
 from mer_data.files import read_json
-from mer_data.hdf5_files import FileKind, is_hdf5, open_hdf5
+from mer_data.hdf5_faults import FileKind, is_hdf5
+from mer_data.hdf5_files import open_hdf5
 from mer_data.splits import SplitManifest, manifest
 from mer_data.statistics import class_statistics, vocabulary
 from mer_data.store import FeatureStore

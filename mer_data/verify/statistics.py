@@ -12,7 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mer_data.errors import MerDataError, StatisticsError
-from mer_data.hdf5_files import FileKind, open_hdf5
+from mer_data.hdf5_faults import FileKind
+from mer_data.hdf5_files import open_hdf5
 from mer_data.splits import SplitManifest
 from mer_data.statistics.class_statistics import FEATURES, ClassStatistics, class_statistics
 from mer_data.statistics.vocabulary import (
