@@ -24,6 +24,7 @@ from mer_data.sources.roles import FolderFiles, find_files
 from mer_data.sources.timed_words import TimedWords, check_word_times
 from mer_data.sources.transcripts import read_transcripts
 from mer_data.tasks import LABEL_RANGE
+from mer_data.utterance_rules import run_forward
 from mer_data.utterances import (
     MODALITIES,
     NO_FOLD,
@@ -161,7 +162,7 @@ class ComputationalSequences:
             frame["text"] = [" ".join(row["token"]) for row in (words[i] for i in range(len(frame)))]
         streams, times = {}, {}
         for modality in self.streams:
-            streams[modality], times[modality] = self._frames(modality, videos[0], frame, words)
+            streams[modality], times[modality] = self._frames(modality, videos[0], frame, words, counts)
         return UtteranceBlock(frame, streams, words, times, dropped=dropped, counts=dict(counts))
 
     def _collect(self, video_id: str, rows: list[tuple[object, ...]], dropped: list[Drop]) -> None:
@@ -246,11 +247,17 @@ class ComputationalSequences:
         return segments, [known.get((video_id, number), "") for number in range(1, len(segments) + 1)]
 
     def _frames(
-        self, modality: str, video_id: str, frame: pd.DataFrame, words: Ragged | None
+        self,
+        modality: str,
+        video_id: str,
+        frame: pd.DataFrame,
+        words: Ragged | None,
+        counts: Counter[str],
     ) -> tuple[Ragged, NDArray[np.float64]]:
         """Frames that touch each segment or one of its words, with their times.
 
-        Overlapping segments share frames; a word may reach over the border of its segment.
+        Overlapping segments share frames; a word may reach over the border of its segment. Frames whose
+        interval is not finite or does not run forward touch nothing and are counted.
         """
         stream, sequence = self.streams[modality], self._sequences[modality]
         values = np.zeros((0, len(stream.columns)), dtype=np.float32)
@@ -259,6 +266,9 @@ class ComputationalSequences:
             features, times = self._read_numbers(modality, video_id)
             columns = self._sets[modality].columns
             values = (features if columns is None else features[:, list(columns)]).astype(np.float32)
+            forward = run_forward(times)
+            counts[f"{modality}_frames_without_an_interval"] += int((~forward).sum())
+            values, times = values[forward], times[forward]
         segments = frame[["start_s", "end_s"]].to_numpy(np.float64)
         if self._sets[modality].level == "utterance":
             chosen = _one_row_each(segments, times)
