@@ -14,8 +14,9 @@ from typing import Any, Literal
 from cider.recipe import Recipe
 from cider.split_inputs import SplitInput
 from mer_data.errors import MerDataError, RunError
-from mer_data.files import sha256_file
 from mer_data.splits import SplitManifest
+from mer_data.statistics.class_statistics import statistics_digest
+from mer_data.statistics.vocabulary import load_vocabulary
 from mer_data.store import FeatureStore
 from mer_data.workspace import Workspace, home
 
@@ -35,7 +36,7 @@ _TOLD: dict[Kind, str] = {
 
 
 def input_digest(kind: Kind, path: Path) -> str:
-    """Digest of an input: that of its content where the file has one, else that of its bytes.
+    """Digest of the content of an input, whatever the layout of its file.
 
     Raises:
         MerDataError: the file is missing or damaged.
@@ -45,7 +46,9 @@ def input_digest(kind: Kind, path: Path) -> str:
         return FeatureStore.open(path).content_digest
     if kind == "split":
         return SplitManifest.load(path).digest
-    return sha256_file(path)
+    if kind == "statistics":
+        return statistics_digest(path)
+    return str(load_vocabulary(path)["content_digest"])
 
 
 def recorded_input(kind: Kind, path: Path | None) -> dict[str, str | None]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ from mer_data.store import FeatureStore, content_digest
 from mer_data.tasks import Task, get_task
 
 if TYPE_CHECKING:
+    import h5py
+
     from mer_data.text_encoders import TextEncoder
 
 FORMAT = "mer-data/statistics"
@@ -77,29 +80,19 @@ class ClassStatistics:
         Raises:
             StatisticsError: missing, damaged, changed since it was made, or of another format or version.
         """
-        path = Path(path)
-        known = _file(path, command)
-        known.check_present()
-        with open_hdf5(path, FileKind(known.name, StatisticsError, known.again)) as file:
-            try:
-                known.check_version((file.attrs.get("format"), file.attrs.get("version")), (FORMAT, VERSION))
-                known.check_digest("content", content_digest(file), file.attrs.get("content_digest"))
-                counts = file["counts"][()]
-                absent = [modality for modality in FEATURES[1:] if modality not in file]
-                means = {name: file[f"{name}/means"][()] for name in FEATURES if name not in absent}
-                used = {name: file[f"{name}/used"][()] for name in FEATURES if name not in absent}
-                nothing = np.zeros((len(counts), 0), dtype=np.float32)
-                return cls(
-                    task=str(file.attrs["task"]),
-                    counts=counts,
-                    means=means | dict.fromkeys(absent, nothing),
-                    used=used | dict.fromkeys(absent, np.zeros_like(counts)),
-                    origin=json.loads(file.attrs["origin"]),
-                )
-            except DAMAGE as error:
-                raise StatisticsError(
-                    f"{known.name} is damaged ({error})", where=path, do=known.again
-                ) from error
+        with _unchanged(_file(Path(path), command)) as file:
+            counts = file["counts"][()]
+            absent = [modality for modality in FEATURES[1:] if modality not in file]
+            means = {name: file[f"{name}/means"][()] for name in FEATURES if name not in absent}
+            used = {name: file[f"{name}/used"][()] for name in FEATURES if name not in absent}
+            nothing = np.zeros((len(counts), 0), dtype=np.float32)
+            return cls(
+                task=str(file.attrs["task"]),
+                counts=counts,
+                means=means | dict.fromkeys(absent, nothing),
+                used=used | dict.fromkeys(absent, np.zeros_like(counts)),
+                origin=json.loads(file.attrs["origin"]),
+            )
 
     def check(self, expected: dict[str, str], task: Task, path: Path) -> None:
         """Raise unless the file was computed from exactly this store, split, encoder and task."""
@@ -108,8 +101,33 @@ class ClassStatistics:
         known.check_origin(self.origin, expected)
 
 
+def statistics_digest(path: Path) -> str:
+    """The digest of the content of a statistics file, whatever its layout.
+
+    Raises:
+        StatisticsError: as ``ClassStatistics.load``.
+    """
+    with _unchanged(_file(path, COMMAND)) as file:
+        return str(file.attrs["content_digest"])
+
+
 def _file(path: Path, command: str) -> StatisticsFile:
     return StatisticsFile(path, "class statistics", command)
+
+
+@contextmanager
+def _unchanged(known: StatisticsFile) -> Iterator[h5py.File]:
+    """The open file, after a check that it is of this version and has not changed."""
+    known.check_present()
+    with open_hdf5(known.path, FileKind(known.name, StatisticsError, known.again)) as file:
+        try:
+            known.check_version((file.attrs.get("format"), file.attrs.get("version")), (FORMAT, VERSION))
+            known.check_digest("content", content_digest(file), file.attrs.get("content_digest"))
+            yield file
+        except DAMAGE as error:
+            raise StatisticsError(
+                f"{known.name} is damaged ({error})", where=known.path, do=known.again
+            ) from error
 
 
 def statistics_origin(store: FeatureStore, split: SplitManifest, encoder: TextEncoder) -> dict[str, str]:

@@ -12,6 +12,7 @@ from cider.run_folder import RunFolder, open_run
 from cider.runs.integrity import DamagedRunError
 from mer_data.errors import RunError
 from mer_data.files import sha256_file
+from mer_data.statistics.integrity import json_digest
 from mer_data.workspace import Workspace
 
 PLAN = SweepPlan.of("rmfm", (0.0, 0.5, 1.0), (0,))
@@ -146,6 +147,7 @@ def test_another_vocabulary_is_something_else(own_home, own_run):
     path = path.with_suffix(".json")
     content = json.loads(path.read_text(encoding="utf-8"))
     content["tokens"] = content["tokens"][:5]
+    content["content_digest"] = json_digest(content)
     path.write_text(json.dumps(content), encoding="utf-8")
     assert experiment.kept_token_ids().tolist() != []
     assert len(calls(run, experiment, PLAN)[1]) == 6
