@@ -16,6 +16,8 @@ import click
 from click.testing import CliRunner, Result
 from pages import PROGRAMS, blocks, shell_commands
 
+from mer_data.store import FeatureStore
+
 ONLY_PARSED: dict[str, str] = {
     "mer-data download": "asks the servers of others; only --dry-run is run",
     "mer-data build --dask": "needs a Dask scheduler; tests/mer_data/test_parallel.py starts one",
@@ -111,6 +113,7 @@ def lay_out_files() -> None:
         result = CliRunner().invoke(PROGRAMS["mer-data"], words)
         assert result.exit_code == 0, result.output
     write_own_model()
+    write_label_table()
     shutil.copytree(Path.home() / "sample", "pom_files")
     shutil.copytree("data/sample/splits", "published")
 
@@ -118,6 +121,13 @@ def lay_out_files() -> None:
 def write_own_model() -> None:
     """The file that a reader of own-model.md writes."""
     Path("own_model.py").write_text(blocks("own-model.md", "python")[0], encoding="utf-8")
+
+
+def write_label_table() -> None:
+    """MMSA's table of labels, with the utterances of the sample."""
+    frame = FeatureStore.open("data/sample/store/unaligned.h5").utterances
+    table = frame.rename(columns={"segment": "clip_id", "fold": "mode"})
+    table[["video_id", "clip_id", "text", "label", "mode"]].to_csv("label.csv", index=False)
 
 
 def _fill_home() -> None:
