@@ -148,7 +148,9 @@ class FeatureStore:
     def modalities(self) -> tuple[str, ...]:
         """Those of "audio" and "vision" that the store has; none in a store of texts alone."""
         with self._checked():
-            return tuple(modality for modality in MODALITIES if modality in self._h5)
+            # The columns tell an absent modality from one that was lost.
+            stated = json.loads(self._h5.attrs["columns"]) if "columns" in self._h5.attrs else self._h5
+            return tuple(modality for modality in MODALITIES if modality in stated)
 
     def width(self, modality: str) -> int:
         """Number of feature columns d of "audio" or "vision"; 0 where the store has no such modality."""

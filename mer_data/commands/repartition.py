@@ -116,15 +116,17 @@ def repartition(
     """
     from mer_data.errors import SplitError
     from mer_data.splits import RepartitionSettings
-    from mer_data.splits.making import apply_published, make_splits
+    from mer_data.splits.making import apply_published, make_splits, num_other_texts
     from mer_data.tasks import get_task
     from mer_data.workspace import Workspace, only_dataset
 
     workspace = Workspace(only_dataset(dataset))
     store = workspace.any_store(alignment)
+    other_texts: int | None = 0
     if from_manifest is not None:
         _refuse_beside(context, from_manifest)
         made = [apply_published(workspace, store, from_manifest, out=out, force=force)]
+        other_texts = num_other_texts(workspace, store, made[0][1])
     else:
         if series is not None and severity is not None:
             raise SplitError("--severity and --series were both given", do="Give one of them")
@@ -144,8 +146,8 @@ def repartition(
     path = made[-1][0]
     shown = str(path) if out is not None else path.stem
     conclude(
-        results[0] if series is None else {"series": results},
-        [line for path, manifest in made for line in _lines(path, manifest)],
+        {**results[0], "other_texts": other_texts} if series is None else {"series": results},
+        [*(line for path, manifest in made for line in _lines(path, manifest)), *_text_lines(other_texts)],
         f"mer-data statistics{repeated(dataset=store.dataset, alignment=alignment, split=shown)}",
         as_json=as_json,
     )
@@ -204,6 +206,13 @@ def _lines(path: Path, manifest: SplitManifest) -> list[str]:
         shown = ", ".join(result["missing"][:10])
         lines.append(f"{len(result['missing'])} utterances of the manifest are not in the store: {shown}.")
     return [*lines, f"Cite it as {manifest.digest}."]
+
+
+def _text_lines(other_texts: int | None) -> list[str]:
+    """Whether the texts are those of the store that an applied split was made from."""
+    if other_texts is None:
+        return ["Texts were not compared: the store that the split was made from is not in the workspace."]
+    return [f"{other_texts} utterances have other texts than in that store."] if other_texts else []
 
 
 def _beside(values: dict[str, Any], form: str) -> str:

@@ -89,3 +89,29 @@ def apply_published(
     applied = apply_manifest(manifest, store.utterances, utterance_digest=store.utterance_digest)
     applied.save(path)
     return path, applied
+
+
+def num_other_texts(workspace: Workspace, store: FeatureStore, applied: SplitManifest) -> int | None:
+    """Utterances of a split whose text in ``store`` differs from that in the store it was made from.
+
+    Args:
+        workspace: where the store that the split was made from may be.
+        store: to which the split was applied.
+        applied: as `apply_published` wrote it.
+
+    Returns:
+        None where that store is not in the workspace, so that nothing can be compared.
+    """
+    from mer_data.store import FeatureStore
+
+    origin = applied.generator.get("utterance_digest", applied.utterance_digest)
+    if origin == store.utterance_digest:
+        return 0
+    for path in sorted((workspace.root / "store").glob("*.h5")):
+        other = FeatureStore.open(path)
+        if other.utterance_digest == origin:
+            texts = dict(zip(store.utterances["id"], store.utterances["text"], strict=True))
+            theirs = dict(zip(other.utterances["id"], other.utterances["text"], strict=True))
+            named = {name for ids in applied.splits.values() for name in ids}
+            return sum(texts[name] != theirs.get(name, texts[name]) for name in named)
+    return None

@@ -131,7 +131,7 @@ class SplitManifest:
                 f"the split manifest was made from another store than {store_path}",
                 found=self.utterance_digest,
                 expected=utterance_digest,
-                do=MAKE_AGAIN,
+                do=f"{MAKE_AGAIN}, or apply it by ids with `mer-data repartition --from-manifest PATH`",
             )
         self._rows_of(ids, where=store_path)
 

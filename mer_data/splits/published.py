@@ -116,7 +116,12 @@ def apply_manifest(
     )
     return replace(
         manifest,
-        generator={"name": APPLIED, "manifest": manifest.digest, "made_by": manifest.generator},
+        generator={
+            "name": APPLIED,
+            "manifest": manifest.digest,
+            "utterance_digest": manifest.utterance_digest,
+            "made_by": manifest.generator,
+        },
         utterance_digest=utterance_digest,
         splits={fold: tuple(pool["id"][folds == fold]) for fold in FOLDS},
         dropped=_dropped(manifest, utterances, set(fold_of)),

@@ -13,10 +13,17 @@ SIZES = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(SIZES))
+@pytest.mark.parametrize("name", sorted(set(SIZES) - {"audio_width", "vision_width"}))
 def test_sizes_must_be_positive(name):
     with pytest.raises(MerDataError, match=f"{name} is not positive: found 0, expected at least 1"):
         FeatureShapes(**{**SIZES, name: 0}, aligned=False)
+
+
+@pytest.mark.parametrize("name", ["audio", "vision"])
+def test_a_modality_may_be_absent_but_has_no_negative_width(name):
+    assert FeatureShapes(**{**SIZES, f"{name}_width": 0}, aligned=False).absent == (name,)
+    with pytest.raises(MerDataError, match=f"{name}_width is negative: found -1, expected at least 0"):
+        FeatureShapes(**{**SIZES, f"{name}_width": -1}, aligned=False)
 
 
 def test_aligned_lengths_must_be_equal():

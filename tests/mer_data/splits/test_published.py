@@ -131,7 +131,12 @@ def test_what_a_store_lacks_or_adds_is_dropped_with_the_reason(corpus, split):
     }
     assert missing_utterances(applied) == sorted(lacks)
     assert applied.utterance_digest == "sha256:2"
-    assert applied.generator == {"name": "applied", "manifest": split.digest, "made_by": split.generator}
+    assert applied.generator == {
+        "name": "applied",
+        "manifest": split.digest,
+        "utterance_digest": split.utterance_digest,
+        "made_by": split.generator,
+    }
     assert (applied.task, applied.kind, applied.dataset) == (split.task, split.kind, split.dataset)
 
 

@@ -213,7 +213,7 @@ EDITS = {
     "column names": (add_column_name, "columns", None),
     "other vocabulary": (attribute("vocabulary_digest", "sha256:0"), "vocabulary-digest", None),
     "other format": (attribute("format", "mer-data/statistics"), "format", None),
-    "newer version": (attribute("version", 2), "version", None),
+    "newer version": (attribute("version", 3), "version", None),
     "version is a word": (attribute("version", "one"), "version", None),
 }
 
