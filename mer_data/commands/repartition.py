@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     metavar="0..1",
     help="How far words shift: 0 as in a random split, 1 the most that the search finds, which is adversarial"
     " (in test, words mean the opposite). Default: calibrated (docs/severity.md); on CMU-MOSI 0.6 for binary"
-    " and 0.4 for seven, on CMU-MOSEI 0.6 for binary and 1 for seven.",
+    " and 0.4 for seven, on CMU-MOSEI 0.6 for binary and 0.9 for seven.",
 )
 @click.option(
     "--series",

@@ -1,10 +1,9 @@
-"""How long an out-of-distribution split takes: real CMU-MOSI, and the size of CMU-MOSEI.
+"""How long an out-of-distribution split takes: real CMU-MOSI, real CMU-MOSEI, a million generated utterances.
 
-For CMU-MOSEI the ids, times and labels are real and the words generated: 15,000 words of Zipf's frequencies,
-each leaning to one sign of the label.
+The generated corpus has videos of seven utterances and 15,000 words of Zipf frequencies, each leaning to one
+sign of the label.
 """
 
-import csv
 import sys
 import tempfile
 from pathlib import Path
@@ -18,66 +17,71 @@ from mer_data.sources import open_source
 from mer_data.splits import RepartitionSettings, repartition
 from mer_data.store import FeatureStore
 from mer_data.tasks import TASKS
-from mer_data.utterances import FOLDS
 
+NUM_GENERATED = 1_000_000
 NUM_WORDS = 15_000
 WORDS_PER_UTTERANCE = 18.7
+UTTERANCES_PER_VIDEO = 7
+PART = 50_000
+FOLDS_OF_SEVEN = ("train", "train", "train", "train", "valid", "test", "test")
+"""Folds of seven videos in turn."""
 
 
-def mosei(labels):
-    """The frame of a store in the shape of CMU-MOSEI."""
-    from mmsdk.mmdatasdk.dataset.standard_datasets.CMU_MOSEI import cmu_mosei_std_folds as standard
-
-    fold_of = {v: fold for fold in FOLDS for v in getattr(standard, f"standard_{fold}_fold")}
+def generated(num_rows):
+    """The frame of a store of generated utterances."""
     rng = np.random.default_rng(0)
     frequency = 1 / np.arange(1, NUM_WORDS + 1)
     lean = rng.normal(0, 0.35, NUM_WORDS)
     words = np.array([f"w{number}" for number in range(NUM_WORDS)])
-    cumulative, rows = {}, []
-    with labels.open(encoding="utf-8") as handle:
-        for row in csv.DictReader(handle):
-            label = float(row["label7"])
-            if label not in cumulative:
-                share = frequency * np.exp(lean * np.sign(label))
-                cumulative[label] = np.cumsum(share / share.sum())
-            length = max(1, int(rng.gamma(2.2, WORDS_PER_UTTERANCE / 2.2)))
-            drawn = np.searchsorted(cumulative[label], rng.random(length)).clip(0, NUM_WORDS - 1)
-            segment = int(row["index"]) + 1
-            rows.append(
-                {
-                    "id": f"{row['file']}$_${segment}",
-                    "video_id": row["file"],
-                    "segment": segment,
-                    "start_s": float(row["start"]),
-                    "end_s": float(row["end"]),
-                    "label": label,
-                    "text": " ".join(words[drawn]),
-                    "fold": fold_of.get(row["file"], "none"),
-                }
-            )
-    return pd.DataFrame(rows)
+    labels = rng.integers(-9, 10, num_rows) / 3
+    texts = np.empty(num_rows, dtype=object)
+    for sign in (-1, 0, 1):
+        share = frequency * np.exp(lean * sign)
+        cumulative = np.cumsum(share / share.sum())
+        rows = np.flatnonzero(np.sign(labels) == sign)
+        lengths = np.maximum(rng.gamma(2.2, WORDS_PER_UTTERANCE / 2.2, len(rows)).astype(int), 1)
+        for part in range(0, len(rows), PART):
+            ends = np.cumsum(lengths[part : part + PART])
+            drawn = np.searchsorted(cumulative, rng.random(ends[-1])).clip(0, NUM_WORDS - 1)
+            for row, own in zip(rows[part : part + PART], np.split(words[drawn], ends[:-1]), strict=True):
+                texts[row] = " ".join(own)
+    number, segment = np.divmod(np.arange(num_rows), UTTERANCES_PER_VIDEO)
+    videos = np.char.add("v", number.astype(str))
+    return pd.DataFrame(
+        {
+            "id": np.char.add(np.char.add(videos, "$_$"), (segment + 1).astype(str)).astype(object),
+            "video_id": videos.astype(object),
+            "label": labels.astype(np.float32),
+            "text": texts,
+            "fold": np.array(["train", "train", "train", "train", "valid", "test", "test"], dtype=object)[
+                number % 7
+            ],
+        }
+    )
 
 
-def mosi(source, folder):
-    build_store(open_source("mosi", source), folder / "mosi.h5", alignment="unaligned")
-    return FeatureStore.open(folder / "mosi.h5").utterances
+def read(corpus, source, folder):
+    """The frame of a store of a real corpus."""
+    build_store(open_source(corpus, Path(source)), Path(folder) / f"{corpus}.h5", alignment="unaligned")
+    return FeatureStore.open(Path(folder) / f"{corpus}.h5").utterances
 
 
-def measure(corpus, task, source, folder):
+def measure(corpus, task, group_by, source, folder):
     """One split in this process."""
-    utterances = mosei(Path(source)) if corpus == "mosei" else mosi(Path(source), Path(folder))
+    utterances = generated(NUM_GENERATED) if corpus == "generated" else read(corpus, source, folder)
     with Clock() as clock:
         (manifest,) = repartition(
             utterances,
             dataset=corpus,
             utterance_digest="sha256:0",
             task=TASKS[task],
-            settings=RepartitionSettings(),
+            settings=RepartitionSettings(group_by=group_by),
         )
     bits = manifest.shift["word_label_divergence_bits"]
     report(
         corpus=corpus,
         task=task,
+        moved=group_by,
         utterances=sum(map(len, manifest.splits.values())),
         words=manifest.shift["num_words"],
         seconds=round(clock.seconds, 1),
@@ -87,14 +91,20 @@ def measure(corpus, task, source, folder):
 
 
 def run(shared):
-    sources = {"mosi": shared / "mosi", "mosei": shared / "mosei" / "CMU_MOSEI_Labels.csv"}
-    rows = []
+    sources = {"mosi": shared / "mosi", "mosei": shared / "mosei" / "label.csv"}
+    runs = [
+        (corpus, task, group_by, source)
+        for corpus, source in sources.items()
+        if source.exists()
+        for task in TASKS
+        for group_by in ("utterance", "video")
+    ]
+    runs.append(("generated", "binary", "utterance", ""))
     with tempfile.TemporaryDirectory() as folder:
-        for corpus, source in sources.items():
-            for task in ("binary", "seven"):
-                if source.exists():
-                    rows.append(in_process(__file__, corpus, task, source, folder).values())
-    header = ["corpus", "task", "utterances", "words", "seconds", "divergence", "random", "peak MiB"]
+        rows = [in_process(__file__, *given, folder).values() for given in runs]
+    header = [
+        "corpus", "task", "moved", "utterances", "words", "seconds", "divergence", "random", "peak MiB",
+    ]  # fmt: skip
     table("Repartition, default settings, with the shift report", header, rows)
 
 

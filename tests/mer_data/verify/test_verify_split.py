@@ -7,6 +7,7 @@ import pytest
 from split_edits import move, set_key
 
 from mer_data.splits import standard_split
+from mer_data.splits.shift import deviations_above_random
 from mer_data.store import FeatureStore
 from mer_data.verify import verify, verify_split
 from mer_data.verify.shift_notes import words_moved
@@ -32,7 +33,8 @@ def test_a_searched_split_says_how_far_it_shifts(searched, found):
     bits, probe = stated["word_label_divergence_bits"], stated["text_probe"]
     assert findings["divergence"].message == (
         f"{bits['this_split']:.4f} bits (standard folds {bits['standard_folds']:.4f} bits,"
-        f" random {bits['random_mean']:.4f} bits)"
+        f" random {bits['random_mean']:.4f} bits),"
+        f" {deviations_above_random(stated):.1f} standard deviations of random splits above their mean"
     )
     assert f"acc2 of a bag of words: {probe['test']:.1%} (standard folds" in findings["text-probe"].message
     assert findings["length"].message == "mean words per utterance: " + ", ".join(
