@@ -4,12 +4,14 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import optuna
 import pandas as pd
 import pytest
 import torch
 
 from cider import tuning
+from cider.batch_parts import Part
 from cider.training import EpochRecord, TrainingResult
 from cider.tuning import Tuning, counted, state_of
 from cider.tuning_report import trials_table, write_tuning_report
@@ -308,8 +310,9 @@ def test_the_test_fold_is_never_read_and_no_weights_stay(make_tuning, monkeypatc
     assert files == {"best.yaml", "history.pdf", "history.png", "study.db", "trials.csv"}
 
 
-def test_losses_that_are_not_finite_are_told(make_tuning):
-    worker = make_tuning("training.learning_rate=1e30")
+def test_losses_that_are_not_finite_are_told(make_tuning, monkeypatch):
+    monkeypatch.setattr(Part, "classification", lambda part, output: output.log_probabilities.sum() * np.nan)
+    worker = make_tuning()
     worker.work(1, quiet)
     with pytest.raises(RunError, match=r"no complete trial in .*trials.csv: found 1 failed"):
         write_tuning_report(worker.study, worker.recipe, worker.folder)

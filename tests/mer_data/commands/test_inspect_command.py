@@ -27,4 +27,4 @@ def test_an_unknown_path_is_one_line(refuse, tmp_path):
 
 def test_an_utterance_of_what_is_no_store_is_one_line(refuse, tmp_path):
     (tmp_path / "x.json").write_text("{}")
-    assert "cannot open the store" in refuse("inspect", tmp_path / "x.json", "--utterance", "a$_$1")
+    assert "the store is not an HDF5 file" in refuse("inspect", tmp_path / "x.json", "--utterance", "a$_$1")
