@@ -122,11 +122,11 @@ def repartition(
 
     workspace = Workspace(only_dataset(dataset))
     store = workspace.any_store(alignment)
-    other_texts: int | None = 0
+    texts: dict[str, int | None] = {}
     if from_manifest is not None:
         _refuse_beside(context, from_manifest)
         made = [apply_published(workspace, store, from_manifest, out=out, force=force)]
-        other_texts = num_other_texts(workspace, store, made[0][1])
+        texts = {"other_texts": num_other_texts(workspace, store, made[0][1])}
     else:
         if series is not None and severity is not None:
             raise SplitError("--severity and --series were both given", do="Give one of them")
@@ -146,8 +146,8 @@ def repartition(
     path = made[-1][0]
     shown = str(path) if out is not None else path.stem
     conclude(
-        {**results[0], "other_texts": other_texts} if series is None else {"series": results},
-        [*(line for path, manifest in made for line in _lines(path, manifest)), *_text_lines(other_texts)],
+        {**results[0], **texts} if series is None else {"series": results},
+        [*(line for path, manifest in made for line in _lines(path, manifest)), *_text_lines(texts)],
         f"mer-data statistics{repeated(dataset=store.dataset, alignment=alignment, split=shown)}",
         as_json=as_json,
     )
@@ -208,11 +208,16 @@ def _lines(path: Path, manifest: SplitManifest) -> list[str]:
     return [*lines, f"Cite it as {manifest.digest}."]
 
 
-def _text_lines(other_texts: int | None) -> list[str]:
+def _text_lines(texts: dict[str, int | None]) -> list[str]:
     """Whether the texts are those of the store that an applied split was made from."""
-    if other_texts is None:
+    if not texts:
+        return []
+    count = texts["other_texts"]
+    if count is None:
         return ["Texts were not compared: the store that the split was made from is not in the workspace."]
-    return [f"{other_texts} utterances have other texts than in that store."] if other_texts else []
+    return [f"{count} utterances have other texts than in the store that the split was made from."] * (
+        count > 0
+    )
 
 
 def _beside(values: dict[str, Any], form: str) -> str:
