@@ -17,6 +17,7 @@ from mer_data.sources.base import Stream
 from mer_data.sources.catalogue import SourceManifest
 from mer_data.sources.choices import SourceFile
 from mer_data.sources.clip_ids import ClipNumbers
+from mer_data.sources.expected import LEAST_SHARE
 from mer_data.sources.folds import standard_folds
 from mer_data.tasks import LABEL_RANGE
 from mer_data.utterances import FOLDS, UTTERANCE_COLUMNS, Drop, UtteranceBlock, utterance_id
@@ -129,6 +130,7 @@ class LabelTable:
         if not rows:
             raise SourceError("a table without rows", where=self._path)
         frame = pd.DataFrame(rows, columns=[*UTTERANCE_COLUMNS, "line"])
+        self._check_corpus(set(frame["video_id"]))
         frame["segment"] = self._segments(frame)
         pairs = zip(frame["video_id"], frame["segment"], strict=True)
         frame["id"] = [utterance_id(video, segment) for video, segment in pairs]
@@ -143,6 +145,18 @@ class LabelTable:
             )
         ordered = frame.sort_values(["video_id", "segment"], kind="stable")
         return ordered[list(UTTERANCE_COLUMNS)].astype({"label": np.float32}).reset_index(drop=True)
+
+    def _check_corpus(self, videos: set[str]) -> None:
+        """Refuse a table of which less than half of the videos are in the SDK's folds of the corpus."""
+        known = videos & set(self._sdk_folds)
+        if self._sdk_folds and len(known) < LEAST_SHARE * len(videos):
+            raise SourceError(
+                f"{len(videos) - len(known)} of the {len(videos)} videos are in no standard fold of"
+                f" {self.manifest.dataset}",
+                where=self._path,
+                found=f"video {min(videos - known)!r}",
+                do="Pass the --dataset that the table is of",
+            )
 
     def _lines(self) -> Iterator[tuple[int, dict[str, str]]]:
         """Line number and values of every row."""

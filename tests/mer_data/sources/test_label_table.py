@@ -25,7 +25,7 @@ def write_table(folder, *lines, header=HEADER, encoding="utf-8", newline="\n"):
 
 
 def open_table(path):
-    return open_source("mosi", path)
+    return open_source("sample", path)
 
 
 def frame_of(path):
@@ -83,7 +83,7 @@ def test_a_row_without_text_is_dropped_with_its_reason(tmp_path):
 
 def test_annotations_and_folds_that_contradict_are_counted(tmp_path):
     row = "03bSnISJMiM,1,good,-0.5,Positive,test"  # a training video of the SDK
-    counts = next(open_table(write_table(tmp_path, row)).blocks()).counts
+    counts = next(open_source("mosi", write_table(tmp_path, row)).blocks()).counts
     assert counts["annotations_that_contradict_the_label"] == 1
     assert counts["rows_in_another_fold_than_the_sdk"] == 1
 
@@ -154,3 +154,11 @@ def test_bytes_that_are_no_text_are_refused(tmp_path):
     path.write_bytes(HEADER.encode() + b"\nva,1,\xff\xfe,1,Positive,train\n")
     with pytest.raises(SourceError, match="cannot read the table"):
         open_table(path)
+
+
+def test_a_table_of_another_corpus_is_told(tmp_path):
+    path = write_table(tmp_path, *ROWS)
+    with pytest.raises(
+        SourceError, match=r"3 of the 3 videos are in no standard fold of mosi .*'va'\. Pass the --dat"
+    ):
+        open_source("mosi", path)
