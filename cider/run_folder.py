@@ -151,8 +151,13 @@ class RunFolder:
             os.fsync(handle.fileno())
 
     def read_log(self) -> list[dict[str, Any]]:
-        """All epochs logged; of a killed training, without a line that it did not finish."""
-        return [json.loads(line) for line in self._log_lines() if line.endswith("\n")]
+        """All epochs logged; of a killed training, without a line that it did not finish.
+
+        Raises:
+            RunError: a finished line is damaged.
+        """
+        whole = [line for line in self._log_lines() if line.endswith("\n")]
+        return [self._record(number, line) for number, line in enumerate(whole, start=1)]
 
     def cut_log(self, epochs: int) -> int:
         """Keep the first ``epochs`` lines of the log; how many were dropped, an unfinished one included.
@@ -175,7 +180,23 @@ class RunFolder:
     def _log_lines(self) -> list[str]:
         if not self.log_path.is_file():
             return []
-        return self.log_path.read_text(encoding="utf-8").splitlines(keepends=True)
+        try:
+            return self.log_path.read_text(encoding="utf-8").splitlines(keepends=True)
+        except UnicodeDecodeError as error:
+            raise self._damaged_log(f"is not UTF-8 ({error.reason} at byte {error.start})") from error
+
+    def _record(self, number: int, line: str) -> dict[str, Any]:
+        """One epoch of the log."""
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise self._damaged_log(f"is damaged in line {number} ({error})") from error
+        if not isinstance(record, dict):
+            raise self._damaged_log(f"is damaged in line {number} (no epoch)")
+        return record
+
+    def _damaged_log(self, what: str) -> RunError:
+        return RunError(f"the log of the training {what}", where=self.log_path, do="Train again with --force")
 
     def save_weights(self, model: SentimentModel) -> None:
         """Write the checkpoint; it appears only when complete."""

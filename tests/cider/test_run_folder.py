@@ -78,6 +78,24 @@ def test_an_unfinished_line_of_the_log_is_not_read(tmp_path):
     assert run.read_log() == [{"epoch": 1}]
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (b'{"epoch" 2}', r"is damaged in line 2 \(Expecting ':' delimiter"),
+        (b"[" * 100_000, r"is damaged in line 2"),
+        (b"[2]", r"is damaged in line 2 \(no epoch\)"),
+        (b'{"epoch": "\x80"}', r"is not UTF-8 \(invalid start byte at byte 24\)"),
+    ],
+)
+def test_a_damaged_line_of_the_log_is_told(tmp_path, line, message):
+    run = RunFolder(tmp_path)
+    run.log({"epoch": 1})
+    with run.log_path.open("ab") as log:
+        log.write(line + b"\n")
+    with pytest.raises(RunError, match=f"the log of the training {message}.*metrics.jsonl.*--force"):
+        run.cut_log(2)
+
+
 def test_the_log_is_cut_to_the_epochs_that_count(tmp_path):
     run = RunFolder(tmp_path)
     for epoch in (1, 2, 3):
