@@ -16,6 +16,14 @@ ENOUGH = 0.5
 """Share of segments whose words have to be their transcript for word times to be believed."""
 
 
+MAX_PROBED_VIDEOS = 200
+
+
+def some_of(videos: Sequence[str]) -> list[str]:
+    """Return some hundred of the videos, evenly spaced: enough to find a shift that all of them have."""
+    return list(videos)[:: max(1, len(videos) // MAX_PROBED_VIDEOS)]
+
+
 @dataclass(frozen=True)
 class VideoWords:
     """The words of a video in order of time, and its segments with their transcripts.

@@ -42,31 +42,30 @@ def sample_stores(sample_folder, tmp_path_factory):
     return build_sample_stores(sample_folder, folder)
 
 
+def real_folder(name, what):
+    """A folder of the real data; the test is skipped where it is absent."""
+    folder = REAL_DATA / name
+    if not folder.is_dir():
+        pytest.skip(f"the real {what} are not at {folder}")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def mosi_folder():
-    """The real CMU-MOSI files; the test is skipped where they are absent."""
-    folder = REAL_DATA / "mosi"
-    if not folder.is_dir():
-        pytest.skip(f"the real CMU-MOSI files are not at {folder}")
-    return folder
+    """The real CMU-MOSI files."""
+    return real_folder("mosi", "CMU-MOSI files")
 
 
 @pytest.fixture(scope="session")
 def mosi_words_folder():
-    """Real forced alignments of CMU-MOSI; the test is skipped where they are absent."""
-    folder = REAL_DATA / "mosi_p2fa"
-    if not folder.is_dir():
-        pytest.skip(f"the real word timings of CMU-MOSI are not at {folder}")
-    return folder
+    """Real forced alignments of CMU-MOSI."""
+    return real_folder("mosi_p2fa", "word timings of CMU-MOSI")
 
 
 @pytest.fixture(scope="session")
 def mosei_folder():
-    """The real labels and transcripts of CMU-MOSEI; the test is skipped where they are absent."""
-    folder = REAL_DATA / "mosei"
-    if not folder.is_dir():
-        pytest.skip(f"the real CMU-MOSEI files are not at {folder}")
-    return folder
+    """The real labels and transcripts of CMU-MOSEI."""
+    return real_folder("mosei", "CMU-MOSEI files")
 
 
 @pytest.fixture(scope="session")

@@ -53,6 +53,11 @@ class FeatureSet(StrictModel):
         """Whether a file's root name is one of this set's (case and punctuation do not count)."""
         return _plain(root) in {_plain(known) for known in self.roots}
 
+    def names(self, path: Path) -> bool:
+        """Whether a file is named as this set or one of its roots; names of three letters are no sign."""
+        known = {_plain(name) for name in (self.name, *self.roots)}
+        return any(name in _plain(path.stem) for name in known if len(name) > 3)
+
 
 class Folds(StrictModel):
     """Where the standard folds come from: the SDK's lists, or a JSON file in the source folder."""

@@ -164,9 +164,7 @@ def _role_by_content(sequence: ComputationalSequence, manifest: SourceManifest) 
     features, _ = sequence.read(sequence.videos[0])
     if features.dtype.kind in "SOU":
         return "words", "its values are words"
-    named = [
-        known for known in manifest.features if known.role in MODALITIES and _names(known, sequence.path)
-    ]
+    named = [known for known in manifest.features if known.role in MODALITIES and known.names(sequence.path)]
     if len(named) == 1:
         return named[0].role, f"its file is named as {named[0].name}"
     columns = next((known.columns for known in manifest.features if known.role == "labels"), None) or (0,)
@@ -181,18 +179,12 @@ def _role_by_content(sequence: ComputationalSequence, manifest: SourceManifest) 
     )
 
 
-def _names(known: FeatureSet, path: Path) -> bool:
-    plain = "".join(char for char in path.stem.lower() if char.isalnum())
-    words = {"".join(char for char in name.lower() if char.isalnum()) for name in (known.name, *known.roots)}
-    return any(word in plain for word in words if len(word) > 3)
-
-
 def _feature_set(role: Role, sequence: ComputationalSequence, manifest: SourceManifest) -> FeatureSet:
     """How a sequence with an unknown root is prepared: as the manifest's set of that name, else as it is."""
     same = [
         known
         for known in manifest.features
-        if known.role == role and (role == "labels" or _names(known, sequence.path))
+        if known.role == role and (role == "labels" or known.names(sequence.path))
     ]
     if same:
         return same[0]

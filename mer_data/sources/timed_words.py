@@ -13,9 +13,7 @@ from mer_data.alignment import TOLERANCE_S, own_words
 from mer_data.errors import SourceError
 from mer_data.sources.csd_files import ComputationalSequence
 from mer_data.utterances import WORD_DTYPE, Drop, Ragged, utterance_id
-from mer_data.word_shift import VideoWords, find_shift
-
-MAX_PROBED_VIDEOS = 200
+from mer_data.word_shift import VideoWords, find_shift, some_of
 
 
 @dataclass(frozen=True)
@@ -121,8 +119,7 @@ def check_word_times(words: TimedWords, videos: Sequence[str], segments_of: Segm
     Raises:
         SourceError: the words have to be shifted.
     """
-    step = max(1, len(videos) // MAX_PROBED_VIDEOS)
-    probed = [words.with_segments(video, *segments_of(video)) for video in list(videos)[::step]]
+    probed = [words.with_segments(video, *segments_of(video)) for video in some_of(videos)]
     found = find_shift(probed)
     if found is not None:
         raise SourceError(

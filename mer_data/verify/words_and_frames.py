@@ -8,9 +8,7 @@ from mer_data.alignment import same_words, shorten
 from mer_data.utterances import MODALITIES
 from mer_data.verify.findings import Findings
 from mer_data.verify.reading import StoreContent
-from mer_data.word_shift import VideoWords, find_shift
-
-MAX_PROBED_VIDEOS = 200
+from mer_data.word_shift import VideoWords, find_shift, some_of
 
 
 def check_words_of_texts(content: StoreContent, findings: Findings) -> None:
@@ -50,7 +48,7 @@ def _videos(content: StoreContent) -> list[VideoWords]:
         if np.isfinite(segments[row]).all():
             rows_of.setdefault(video, []).append(row)
     found = []
-    for video in sorted(rows_of)[:: max(1, len(rows_of) // MAX_PROBED_VIDEOS)]:
+    for video in some_of(sorted(rows_of)):
         rows = rows_of[video]
         inside = np.flatnonzero(np.isin(owners, rows) & np.isfinite(times).all(axis=1))
         inside = inside[np.argsort(times[inside, 0], kind="stable")]
