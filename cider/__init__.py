@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cider.inference import SentimentPredictor
-    from cider.model import CIDer
+    from cider.prediction.sentiment_predictor import SentimentPredictor
 
-__all__ = ["CIDer", "SentimentPredictor"]
+__all__ = ["load"]
 
 
-def __getattr__(name: str) -> Any:
-    """``cider.CIDer`` and ``cider.SentimentPredictor``, imported on first use: they need torch."""
-    if name == "CIDer":
-        from cider.model import CIDer
+def load(run: str | Path, *, tau: float | None = None) -> SentimentPredictor:
+    """Return a trained run, ready to predict: ``cider.load(run).predict(store)``.
 
-        return CIDer
-    if name == "SentimentPredictor":
-        from cider.inference import SentimentPredictor
+    Args:
+        run: its folder.
+        tau: debiasing strength; None takes the one that validation chooses.
 
-        return SentimentPredictor
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    Raises:
+        RunError: no run, or a damaged one.
+    """
+    from cider.prediction.sentiment_predictor import SentimentPredictor  # torch is loaded on first use
+
+    return SentimentPredictor.load(run, tau=tau)

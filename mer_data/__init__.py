@@ -1,3 +1,5 @@
 """Prepare multimodal emotion corpora: stores, splits and statistics. Never imports ``cider``."""
 
-__version__ = "0.1.0"
+from mer_data.version import __version__
+
+__all__ = ["__version__"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from mer_data.errors import SourceError
-from mer_data.files import sha256_file
+from mer_data.files.writing import sha256_file
 from mer_data.parallel import in_order
 from mer_data.preparation import (
     NUM_EXAMPLES,
@@ -21,12 +21,12 @@ from mer_data.preparation import (
     Prepared,
     limits_of,
 )
-from mer_data.pretrained import TINY
 from mer_data.sources import Source, SourceFile, Stream
 from mer_data.sources.expected import PublishedCount
-from mer_data.store_writer import writing_store
+from mer_data.store.writer import writing_store
+from mer_data.text.pretrained import TINY
+from mer_data.text.tokenizer import WordPieces
 from mer_data.utterances import Drop
-from mer_data.word_pieces import WordPieces
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,10 @@ class RunError(MerDataError):
     """A training run or its folder cannot be used."""
 
 
+class DamagedRunError(RunError):
+    """A file of a run is not what was written there."""
+
+
 def closest(word: str, known: Iterable[str]) -> str | None:
     """Return the known word that ``word`` may be a slip or the beginning of."""
     words = list(known)

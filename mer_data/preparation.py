@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from mer_data.alignment import collapse, resample, same_words, shorten
 from mer_data.errors import SourceError
 from mer_data.sources import Source
-from mer_data.store_writer import StoreBlock
+from mer_data.store.writer import StoreBlock
+from mer_data.text.tokenizer import WordPieces
 from mer_data.utterances import WORD_DTYPE, Drop, Ragged, UtteranceBlock
-from mer_data.word_pieces import WordPieces
 
 Alignment = Literal["aligned", "unaligned"]
 SAME_WORDS = "utterances_with_the_words_of_their_text"

@@ -10,14 +10,9 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from mer_data.errors import WorkspaceError, did_you_mean
-
-if TYPE_CHECKING:
-    from mer_data.splits import SplitManifest
-    from mer_data.store import FeatureStore
-    from mer_data.tasks import Task
 
 
 def home() -> Path:
@@ -85,23 +80,13 @@ class Workspace:
         """Default path of the page on the corpus and its splits."""
         return self.root / "reports" / "corpus.html"
 
-    def choose_store(self, alignment: str | None, *, option: str = "--alignment NAME") -> FeatureStore:
+    def choose_store(self, alignment: str | None, *, option: str = "--alignment NAME") -> Path:
         """The store named by ``alignment`` (or a path), else the only one; ``option`` is for messages."""
-        from mer_data.store import FeatureStore
+        return self._choose("store", ".h5", alignment, option, self.store_command(alignment))
 
-        path = self._choose("store", ".h5", alignment, option, self.store_command(alignment))
-        return FeatureStore.open(path)
-
-    def any_store(self, alignment: str | None) -> FeatureStore:
-        """A store for what depends on ids, labels, texts and folds alone: any, when all agree on them."""
-        from mer_data.store import FeatureStore
-
-        paths = sorted((self.root / "store").glob("*.h5"))
-        if alignment is None and len(paths) > 1:
-            stores = [FeatureStore.open(path) for path in paths]
-            if len({(store.utterance_digest, _folds(store)) for store in stores}) == 1:
-                return stores[0]
-        return self.choose_store(alignment)
+    def store_paths(self) -> list[Path]:
+        """All stores, sorted."""
+        return sorted((self.root / "store").glob("*.h5"))
 
     def choose_split(self, name: str | None, *, option: str = "--split NAME") -> Path:
         """The split manifest called ``name`` (or at that path), else the only one."""
@@ -154,11 +139,6 @@ def _or_make(meant: str | None, command: str) -> str:
     return " ".join(filter(None, (meant, f"Make it with `{command}`")))
 
 
-def _folds(store: FeatureStore) -> frozenset[tuple[str, str]]:
-    """Every id with its fold; files of one corpus can bring folds of their own."""
-    return frozenset(zip(store.utterances["id"], store.utterances["fold"], strict=True))
-
-
 def only_dataset(name: str | None) -> str:
     """``name``, else the only dataset in the workspace that has a store."""
     if name is not None:
@@ -176,35 +156,3 @@ def only_dataset(name: str | None) -> str:
         found=", ".join(found),
         do="Choose one with --dataset NAME",
     )
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What statistics are computed from: one store and one split of it, for one task."""
-
-    workspace: Workspace
-    store: FeatureStore
-    split_path: Path
-    split: SplitManifest
-    task: Task
-
-
-def choose_inputs(dataset: str | None, alignment: str | None, split: str | None, task: str | None) -> Inputs:
-    """The store and the split that are named, or the only ones, checked to belong together.
-
-    Args:
-        dataset: name of a dataset.
-        alignment: name or path of a store.
-        split: name or path of a split manifest.
-        task: "binary" or "seven"; None takes the split's, or binary where it is for any.
-    """
-    from mer_data.splits import SplitManifest
-    from mer_data.tasks import get_task
-
-    workspace = Workspace(only_dataset(dataset))
-    store = workspace.choose_store(alignment)
-    split_path = workspace.choose_split(split)
-    manifest = SplitManifest.load(split_path)
-    manifest.check_store(store.utterance_digest, store.utterances["id"], store.path)
-    chosen = get_task(task or ("binary" if manifest.task == "any" else manifest.task))
-    return Inputs(workspace, store, split_path, manifest, chosen)

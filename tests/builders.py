@@ -12,10 +12,10 @@ import numpy as np
 from mer_data.build import build_store
 from mer_data.sources import load_source_manifest, open_source
 from mer_data.sources.choices import SourceChoices
-from mer_data.sources.computational_sequences import ComputationalSequences
-from mer_data.sources.csd_files import write_computational_sequence
-from mer_data.store import FeatureStore
-from mer_data.word_pieces import WordPieces
+from mer_data.sources.csd.csd_files import write_computational_sequence
+from mer_data.sources.csd.folder import ComputationalSequences
+from mer_data.store.reader import FeatureStore
+from mer_data.text.tokenizer import WordPieces
 
 AUDIO_HZ, VISION_HZ = 50.0, 30.0
 

@@ -9,7 +9,7 @@ from hypothesis import settings
 from mer_data.build import build_store
 from mer_data.sources import open_source
 from mer_data.sources.sample import SampleSize, write_sample
-from mer_data.store import FeatureStore
+from mer_data.store.reader import FeatureStore
 
 # Equal runs everywhere: a test that passes here passes on any machine, however slow.
 settings.register_profile("equal", deadline=None, derandomize=True, database=None)

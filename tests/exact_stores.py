@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 
 from mer_data.splits import SplitManifest
-from mer_data.store import FeatureStore
-from mer_data.store_writer import StoreBlock, writing_store
+from mer_data.store.reader import FeatureStore
+from mer_data.store.writer import StoreBlock, writing_store
+from mer_data.text.tokenizer import WordPieces
 from mer_data.utterances import MODALITIES, WORD_DTYPE, Drop, Ragged
-from mer_data.word_pieces import WordPieces
 
 WIDTHS = {"audio": 3, "vision": 2}
 LIMITS = {"text": 50, "audio": 20, "vision": 20}

@@ -8,8 +8,8 @@ import numpy as np
 
 from mer_data.sources import load_source_manifest
 from mer_data.sources.folds import standard_folds
+from mer_data.text.tokenizer import WordPieces
 from mer_data.utterances import FOLDS
-from mer_data.word_pieces import WordPieces
 
 WORDS = ("good", "bad", "film", "plot", "story", "great", "dull", "scene", "actor", "music")
 

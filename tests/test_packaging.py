@@ -58,7 +58,7 @@ def test_every_dependency_is_pinned_and_torch_is_the_cpu_release():
 
 
 def test_recipes_and_manifests_are_found_from_a_checkout():
-    from cider.recipe import recipe_folder
+    from cider.recipe.schema import recipe_folder
     from mer_data.sources.catalogue import known_datasets
 
     assert (recipe_folder() / "sample.yaml").is_file()

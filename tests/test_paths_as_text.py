@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cider import CIDer
-from cider.evaluation.run import Choices, compare_evaluated, evaluate_run, score_run
-from cider.evaluation.verification import verify_run
-from cider.experiment import Experiment
+import cider
+from cider.evaluation.evaluate import Choices, compare_evaluated, evaluate_run, score_run
 from cider.figures import embed_runs, explain_debiasing
-from cider.inference.files import write_predictions
-from cider.recipe import find_recipe, load_recipe
-from cider.run_folder import RunFolder, open_run
-from cider.training_runs import resume_run, train_run, train_seeds
+from cider.prediction.prediction_files import write_predictions
+from cider.recipe.schema import find_recipe, load_recipe
+from cider.runs.experiment import Experiment
+from cider.runs.folder import RunFolder, open_run
+from cider.runs.verify import verify_run
+from cider.training.many_runs import resume_run, train_run, train_seeds
 from mer_data.build import build_store
 from mer_data.errors import RunError
 from mer_data.export.mmsa import export_mmsa
@@ -26,9 +26,9 @@ from mer_data.sources.sample import SampleSize, write_sample
 from mer_data.splits import SplitManifest, standard_split
 from mer_data.statistics.class_statistics import ClassStatistics, class_statistics
 from mer_data.statistics.vocabulary import counterfactual_vocabulary, load_kept_tokens, vocabulary_origin
-from mer_data.store import FeatureStore
+from mer_data.store.reader import FeatureStore
 from mer_data.tasks import get_task
-from mer_data.text_encoders import load_text_encoder
+from mer_data.text.encoder import load_text_encoder
 from mer_data.verify import verify
 from mer_data.workspace import Workspace
 
@@ -114,7 +114,7 @@ def test_runs(run, tmp_path, monkeypatch):
         compare_evaluated([run, copy], choices)
     assert explain_debiasing(run).write(str(tmp_path / "debiasing"))[0].is_file()
     assert embed_runs([run], (0.0,), method="pca").write(str(tmp_path / "embedding"))[0].is_file()
-    found = CIDer.load(run).predict(str(Workspace("sample").store_path("unaligned")))
+    found = cider.load(run).predict(str(Workspace("sample").store_path("unaligned")))
     write_predictions(found, str(tmp_path / "all.csv"))
     assert (tmp_path / "all.csv").is_file()
 

@@ -11,7 +11,7 @@ from cider.commands import main as cider
 from mer_data.build import build_store
 from mer_data.commands import main as mer_data
 from mer_data.sources import open_source
-from mer_data.store import FeatureStore
+from mer_data.store.reader import FeatureStore
 
 PROGRAMS = {"mer-data": mer_data, "cider": cider}
 

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 
 import click
 
-import mer_data
 from cider.commands.compare import compare
 from cider.commands.evaluate import evaluate
 from cider.commands.figure import figure
@@ -19,8 +18,9 @@ from cider.commands.shift import shift
 from cider.commands.train import train
 from cider.commands.tune import tune
 from cider.commands.verify import verify
-from mer_data.commands.shared import OneLineErrors
-from mer_data.waiting import wait_briefly
+from mer_data.cli_options import OneLineErrors
+from mer_data.torch_data.threads import wait_briefly
+from mer_data.version import __version__
 
 
 class _Echo(logging.Handler):
@@ -45,7 +45,7 @@ def warnings_on_stderr() -> Iterator[None]:
 
 
 @click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(mer_data.__version__, prog_name="cider")
+@click.version_option(__version__, prog_name="cider")
 @click.pass_context
 def main(context: click.Context) -> None:
     """Train CIDer and measure it over missing rates.

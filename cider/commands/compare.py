@@ -5,9 +5,9 @@ from typing import Any
 
 import click
 
-from cider.commands.code import code_option
+from cider.cli_options import code_option
 from cider.commands.evaluate import choices_of, sweep_options, target_of, target_options
-from mer_data.commands.shared import conclude, force_option, json_option
+from mer_data.cli_options import conclude, force_option, json_option
 
 
 @click.command()
@@ -41,10 +41,10 @@ def compare(
       cider compare runs/mosi-seed111* runs/plain-seed111* --out comparisons/maci
       cider compare runs/mosi-seed1111 runs/plain-seed1111 --on mosei --on-split casp
     """
-    from cider.evaluation.compare_report import comparison_table, shown_metrics, write_comparison
-    from cider.evaluation.run import compare_evaluated
+    from cider.evaluation.evaluate import compare_evaluated
+    from cider.reports.compare import comparison_table, shown_metrics, write_comparison
     from mer_data.errors import RunError
-    from mer_data.files import refuse_overwrite
+    from mer_data.files.writing import refuse_overwrite
 
     if out is not None:
         refuse_overwrite(out, force=force, error=RunError)

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cider.commands.code import code_again, code_option
-from cider.commands.numbers import parse_rates, parse_seeds
-from mer_data.commands.shared import DatasetName, conclude, json_option, progress_bar, repeated
+from cider.cli_options import code_again, code_option, parse_rates, parse_seeds
+from mer_data.cli_options import DatasetName, conclude, json_option, progress_bar, repeated
 
 if TYPE_CHECKING:
-    from cider.evaluation.run import Choices, Evaluation
-    from cider.evaluation.target import Target
+    from cider.evaluation.evaluate import Choices, Evaluation
+    from cider.prediction.target import Target
 
 PATTERNS = ["rmfm", "rmfm_same", "rmm", "tmfm", "stmfm", "smm"]
 
@@ -129,10 +128,10 @@ def evaluate(
       cider evaluate runs/sample-seed1111 --report-only --debiasing log
       cider evaluate runs/mosi-seed1111 --on mosei --on-alignment casp_aligned --on-split casp
     """
-    from cider.evaluation.groups import seeds_of_one_recipe
-    from cider.evaluation.protocols import without_nan
-    from cider.evaluation.report_tables import seeds_spread, seeds_table
-    from cider.evaluation.run import evaluate_run
+    from cider.evaluation.evaluate import evaluate_run
+    from cider.recipe.schema import seeds_of_one_recipe
+    from cider.reports.tables import seeds_spread, seeds_table
+    from cider.scoring.protocols import without_nan
 
     choices, on = choices_of(**sweep), target_of(on_dataset, on_alignment, on_split)
     refuse_twice(runs)
@@ -167,7 +166,7 @@ def evaluate(
 
 def choices_of(*, rates: str | None, mask_seeds: str | None, **others: Any) -> Choices:
     """What ``sweep_options`` chose."""
-    from cider.evaluation.run import Choices
+    from cider.evaluation.evaluate import Choices
 
     return Choices(
         rates=None if rates is None else parse_rates(rates),
@@ -178,7 +177,7 @@ def choices_of(*, rates: str | None, mask_seeds: str | None, **others: Any) -> C
 
 def target_of(dataset: str | None, alignment: str | None, split: str | None) -> Target | None:
     """What ``target_options`` chose."""
-    from cider.evaluation.target import Target
+    from cider.prediction.target import Target
 
     if dataset is None:
         if alignment or split:
@@ -189,13 +188,8 @@ def target_of(dataset: str | None, alignment: str | None, split: str | None) -> 
 
 def _told(result: Evaluation) -> list[str]:
     """The scores of one run for a terminal."""
-    from cider.evaluation.report_tables import (
-        METRIC_TITLES,
-        headline,
-        protocol_table,
-        sweep_table,
-        told_target,
-    )
+    from cider.reports.tables import METRIC_TITLES, headline, protocol_table, sweep_table
+    from cider.scoring.prediction_frame import told_target
 
     scores = result.scores
     name = headline(scores)[0]

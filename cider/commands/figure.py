@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from cider.commands.code import code_option
-from cider.commands.numbers import parse_rates
-from mer_data.commands.shared import conclude, force_option, json_option, progress_bar
+from cider.cli_options import code_option, parse_rates
+from mer_data.cli_options import conclude, force_option, json_option, progress_bar
 
 if TYPE_CHECKING:
     from cider.figures.embedding import Method
@@ -79,7 +78,7 @@ def embedding(
     """  # fmt: skip
     from cider.figures import embed_runs
     from mer_data.errors import RunError
-    from mer_data.files import refuse_overwrite
+    from mer_data.files.writing import refuse_overwrite
 
     stem = (out or runs[0] / "figures") / "embedding"
     refuse_overwrite(stem.with_suffix(".json"), force=force, error=RunError)
@@ -128,7 +127,7 @@ def correction(
     """  # fmt: skip
     from cider.figures import explain_correction
     from mer_data.errors import RunError
-    from mer_data.files import refuse_overwrite
+    from mer_data.files.writing import refuse_overwrite
 
     stem = (out or run / "figures") / "correction"
     refuse_overwrite(stem.with_suffix(".json"), force=force, error=RunError)
@@ -169,7 +168,7 @@ def debiasing(run: Path, rate: float, out: Path | None, force: bool, as_json: bo
     """  # fmt: skip
     from cider.figures import explain_debiasing
     from mer_data.errors import RunError
-    from mer_data.files import refuse_overwrite
+    from mer_data.files.writing import refuse_overwrite
 
     stem = (out or run / "figures") / "debiasing"
     refuse_overwrite(stem.with_suffix(".json"), force=force, error=RunError)

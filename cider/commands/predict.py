@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cider.commands.code import code_again, code_option
-from mer_data.commands.shared import conclude, force_option, json_option, progress_bar, repeated
+from cider.cli_options import code_again, code_option
+from mer_data.cli_options import conclude, force_option, json_option, progress_bar, repeated
 
 if TYPE_CHECKING:
-    from cider.inference import Predictions
-    from mer_data.store import FeatureStore
+    from cider.prediction.predictions import Predictions
+    from mer_data.store.reader import FeatureStore
 
 _SHOWN = 10
 
@@ -73,10 +73,10 @@ def predict(
     if out == "-" and as_json:
         raise click.UsageError("--out - and --json both print to standard output: choose one.")
 
-    from cider.inference import SentimentPredictor
-    from cider.inference.files import check_target, write_predictions
-    from mer_data.csv_files import to_csv
-    from mer_data.store import FeatureStore
+    from cider.prediction.prediction_files import check_target, write_predictions
+    from cider.prediction.sentiment_predictor import SentimentPredictor
+    from mer_data.files.csv_files import to_csv
+    from mer_data.store.reader import FeatureStore
 
     if out is not None and out != "-":
         check_target(Path(out), force=force)

@@ -4,9 +4,9 @@ import sys
 
 import click
 
-from cider.commands.code import code_option
+from cider.cli_options import code_option
 from cider.commands.train import RecipeName
-from mer_data.commands.shared import conclude, json_option
+from mer_data.cli_options import conclude, json_option
 
 
 @click.command()
@@ -30,7 +30,7 @@ def profile(recipe: str, overrides: tuple[str, ...], steps: int, as_json: bool) 
       cider profile sample --set model.layers=3 --json
     """
     from cider.profiling import profile_recipe
-    from cider.recipe import find_recipe, load_recipe
+    from cider.recipe.schema import find_recipe, load_recipe
 
     resolved = load_recipe(find_recipe(recipe), overrides)
     if sys.stderr.isatty():

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
-from cider.commands.numbers import parse_seeds
+from cider.cli_options import parse_seeds
 from cider.commands.train import epoch_bar
-from mer_data.commands.shared import DatasetName, conclude, json_option, progress_bar
+from mer_data.cli_options import DatasetName, conclude, json_option, progress_bar
 
 if TYPE_CHECKING:
-    from cider.reproduction.report import ReproducedTable
-    from cider.reproduction.work import Survey
+    from cider.paper.report import ReproducedTable
+    from cider.paper.run import Survey
     from mer_data.tasks import TaskName
 
 
@@ -24,7 +24,7 @@ class TableName(click.ParamType):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        from cider.tables import known_tables
+        from cider.paper.tables import known_tables
 
         return [CompletionItem(name) for name in known_tables() if name.startswith(incomplete)]
 
@@ -93,11 +93,11 @@ def reproduce(
       cider reproduce table5 --rows "CIDer,without MCM" --seeds 1111
       cider reproduce table13 --report-only --json
     """
-    from cider.reproduction.plan import make_plan
-    from cider.reproduction.report import ReproducedTable, report_folder
-    from cider.reproduction.work import Watch, survey
-    from cider.reproduction.work import reproduce as carry_out
-    from cider.tables import find_table
+    from cider.paper.plan import make_plan
+    from cider.paper.report import ReproducedTable, report_folder
+    from cider.paper.run import Watch, survey
+    from cider.paper.run import reproduce as carry_out
+    from cider.paper.tables import find_table
 
     plan = make_plan(
         find_table(table),

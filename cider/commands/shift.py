@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from cider.commands.code import code_option
+from cider.cli_options import code_option, parse_seeds
 from cider.commands.evaluate import choices_of, sweep_options
-from cider.commands.numbers import parse_seeds
 from cider.commands.train import RecipeName, epoch_bar
-from mer_data.commands.shared import Numbers, conclude, json_option, progress_bar
+from mer_data.cli_options import Numbers, conclude, json_option, progress_bar
 
 if TYPE_CHECKING:
-    from cider.evaluation.shift_curve import ShiftCurves
-    from cider.shift import ShiftPlan
+    from cider.evaluation.shift import ShiftPlan
+    from cider.scoring.shift_curve import ShiftCurves
 
 
 class RecipeOrRun(RecipeName):
@@ -80,7 +79,7 @@ def shift(
       cider shift runs/shift/*/sample-seed* runs/shift/*/plain-seed*
       cider shift sample --report-only --rates 0,0.5,1
     """
-    from cider.shift import measure_shift
+    from cider.evaluation.shift import measure_shift
 
     choices = choices_of(**sweep)
     given = {"--set": overrides, "--seeds": seeds, "--series": series, "--severities": severities}
@@ -131,8 +130,8 @@ def _plan(
     severities: tuple[float, ...] | None,
     out: Path,
 ) -> ShiftPlan:
-    from cider.recipe import find_recipe, load_recipe
-    from cider.shift import ShiftPlan
+    from cider.evaluation.shift import ShiftPlan
+    from cider.recipe.schema import find_recipe, load_recipe
 
     return ShiftPlan.of(
         [load_recipe(find_recipe(name), overrides) for name in names],
@@ -149,8 +148,8 @@ def _tell(line: str) -> None:
 
 def _lines(curves: ShiftCurves) -> list[str]:
     """The curves for a terminal."""
-    from cider.evaluation.report_tables import METRIC_TITLES
-    from cider.evaluation.shift_tables import curve_table, shown_metrics, shown_unit
+    from cider.reports.shift_tables import curve_table, shown_metrics, shown_unit
+    from cider.reports.tables import METRIC_TITLES
 
     lines = [
         "Strict test scores in percent: mean ± standard deviation over training seeds"

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
-from cider.commands.code import code_again, code_option
-from cider.commands.numbers import parse_seeds
-from mer_data.commands.shared import conclude, force_option, json_option
+from cider.cli_options import code_again, code_option, parse_seeds
+from mer_data.cli_options import conclude, force_option, json_option
 
 if TYPE_CHECKING:
-    from cider.recipe import Recipe
-    from cider.training import Progress
-    from cider.training_runs import TrainedRun
+    from cider.recipe.schema import Recipe
+    from cider.training.many_runs import TrainedRun
+    from cider.training.trainer import Progress
 
 
 class RecipeName(click.ParamType):
@@ -27,10 +26,12 @@ class RecipeName(click.ParamType):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        import cider
-        from mer_data.resources import resource_folder
+        from mer_data.files.resources import resource_folder
 
-        names = [path.stem for path in resource_folder(cider.__file__, "recipes").glob("*.yaml")]
+        names = [
+            path.stem
+            for path in resource_folder(Path(__file__).resolve().parents[1], "recipes").glob("*.yaml")
+        ]
         return [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
 
 
@@ -80,8 +81,8 @@ def train(
     names = [name for name, value in given.items() if value is not None]
     _refuse_contradictions(names, overrides, resume)
 
-    from cider.processes import Processes, StoppedElsewhereError
-    from cider.training_runs import resume_run, run_folder, train_run, train_seeds
+    from cider.training.distributed import Processes, StoppedElsewhereError
+    from cider.training.many_runs import resume_run, run_folder, train_run, train_seeds
 
     processes = Processes.launched()
 
@@ -135,7 +136,7 @@ def _refuse_contradictions(names: list[str], overrides: tuple[str, ...], resume:
 
 def _recipes(name: str, overrides: tuple[str, ...], seed: int | None, seeds: str | None) -> list[Recipe]:
     """The resolved recipe, once for every seed."""
-    from cider.recipe import find_recipe, load_recipe
+    from cider.recipe.schema import find_recipe, load_recipe
 
     path = find_recipe(name)
     chosen: Sequence[int | None] = [seed] if seeds is None else parse_seeds(seeds)

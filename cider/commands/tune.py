@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from cider.commands.code import code_again, code_option
+from cider.cli_options import code_again, code_option
 from cider.commands.train import RecipeName
-from mer_data.commands.shared import SEED, FiniteRange, conclude, json_option
+from mer_data.cli_options import SEED, FiniteRange, conclude, json_option
 
 
 @click.command()
@@ -55,12 +55,12 @@ def tune(
       cider tune sample --trials 300 --storage postgresql+psycopg://user:password@host/studies
       cider tune sample --trials 300 --storage journal:/shared/study.journal
     """
-    from cider.recipe import find_recipe, load_recipe
-    from cider.tuning import Tuning
-    from cider.tuning_report import write_tuning_report
-    from cider.tuning_storage import masked
+    from cider.recipe.schema import find_recipe, load_recipe
+    from cider.tuning.report import write_tuning_report
+    from cider.tuning.storage import masked
+    from cider.tuning.study import Tuning
     from mer_data.errors import RecipeError
-    from mer_data.files import is_plain_name
+    from mer_data.files.writing import is_plain_name
 
     if study is not None and not is_plain_name(study):
         raise RecipeError(

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from cider.commands.code import code_option
-from mer_data.commands.shared import conclude, json_option
+from cider.cli_options import code_option
+from mer_data.cli_options import conclude, json_option
 
 
 @click.command()
@@ -23,7 +23,7 @@ def verify(runs: tuple[Path, ...], as_json: bool) -> None:
       cider verify runs/sample-seed1111
       cider verify runs/* --json
     """
-    from cider.evaluation.verification import verify_run
+    from cider.runs.verify import verify_run
 
     checks = [verify_run(path) for path in runs]
     lines = []

@@ -1,1 +1,1 @@
-"""Predictions under missing data, and what is computed from them: scores, intervals, comparisons, reports."""
+"""Evaluation from beginning to end: prediction, scores and report of a run or a series of splits."""

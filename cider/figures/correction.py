@@ -11,16 +11,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cider.evaluation.debiasing import debiased
-from cider.evaluation.predictor import COUNTERFACTUAL, FACTUAL
-from cider.experiment import Experiment
+from cider.debiasing.counterfactual_text import counterfactual_ids
 from cider.figures.trained import TrainedRun
-from cider.inference.tau import Tau, tau_of_run
-from cider.model import counterfactual_ids
-from cider.recipe_settings import Debiasing
-from mer_data.batches import UtteranceDataset
+from cider.prediction.chosen_tau import Tau, tau_of_run
+from cider.runs.experiment import Experiment
+from cider.scoring.names import Debiasing
+from cider.scoring.prediction_frame import COUNTERFACTUAL, FACTUAL
+from cider.scoring.subtraction import debiased
 from mer_data.errors import RunError
-from mer_data.files import write_json
+from mer_data.files.writing import write_json
+from mer_data.torch_data.batches import UtteranceDataset
 
 PLAIN, MCM, COUNTERFACTUAL_TEXT, BOTH = "plain", "with MCM", "counterfactual text", "with both"
 _CHOICE = (

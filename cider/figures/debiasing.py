@@ -16,17 +16,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cider.evaluation.conditions import condition_of
-from cider.evaluation.debiasing import TAU_GRID, best_strengths, require_strength, tau_curves
-from cider.evaluation.metrics import score
-from cider.evaluation.predictor import COUNTERFACTUAL, FACTUAL
-from cider.evaluation.report_tables import METRIC_TITLES
-from cider.evaluation.sweep import Progress
+from cider.debiasing.causal_head import CausalHead
 from cider.figures.trained import TrainedRun
-from cider.model import CausalHead
+from cider.prediction.sweep import Progress
+from cider.reports.tables import METRIC_TITLES
+from cider.scoring.conditions import condition_of
+from cider.scoring.metrics import score
+from cider.scoring.prediction_frame import COUNTERFACTUAL, FACTUAL
+from cider.scoring.subtraction import TAU_GRID, best_strengths, require_strength, tau_curves
 from mer_data.errors import RunError
-from mer_data.files import write_json
-from mer_data.reports.figures import line_chart
+from mer_data.files.writing import write_json
+from mer_data.reports.charts.lines import line_chart
 
 FOLDS = ("valid", "test")
 

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cider.evaluation.conditions import condition_of
-from cider.evaluation.shared_texts import SharedTexts
 from cider.figures.trained import TrainedRun
-from mer_data.csv_files import write_csv
+from cider.prediction.text_cache import SharedTexts
+from cider.scoring.conditions import condition_of
 from mer_data.errors import RunError
-from mer_data.files import write_json
-from mer_data.reports.scatter import ScatterPanel, scatter_chart
+from mer_data.files.csv_files import write_csv
+from mer_data.files.writing import write_json
+from mer_data.reports.charts.scatter import ScatterPanel, scatter_chart
 from mer_data.tasks import Task
 
 Method = Literal["tsne", "pca"]

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 
-from cider.evaluation.predictor import FoldPredictor
-from cider.experiment import Experiment
-from cider.maci import SentimentModel
-from cider.run_folder import RunFolder, open_trained
+from cider.models.backbone_model import SentimentModel
+from cider.prediction.engine import FoldPredictor
+from cider.runs.experiment import Experiment
+from cider.runs.folder import RunFolder, open_trained
 
 
 @dataclass(frozen=True)

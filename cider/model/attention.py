@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cider.model.composite_kernel import ATTENTIONS, SLOTS, composite_attention
+from cider.model.kernels.composite_kernel import ATTENTIONS, SLOTS, composite_attention
 
 MODALITIES = ("l", "a", "v")
 

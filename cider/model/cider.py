@@ -7,27 +7,21 @@ the greatest of the three), d_l/d_a/d_v feature widths, d model width, C classes
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from cider.debiasing.causal_head import CausalHead, PlainHead
+from cider.model.architecture import Architecture, FeatureShapes
 from cider.model.attention import AttentionLogits
-from cider.model.causal_head import CausalHead, PlainHead
 from cider.model.masking import masks_of_blocks, pad_steps, zero_padding
 from cider.model.pooling import AttentivePooling, JointHead
 from cider.model.reconstruction import Reconstruction, ReconstructionHeads
-from cider.model.shapes import Architecture, FeatureShapes
 from cider.model.transformer import Blocks, CompositeTransformer
 from cider.model.word_alignment import WordAlignment
-from mer_data.batches import Batch, SpecialTokens
-from mer_data.dropout import Dropout
 from mer_data.errors import MerDataError
-
-if TYPE_CHECKING:
-    from cider.inference import SentimentPredictor
-    from cider.maci import SentimentModel
+from mer_data.text.dropout import Dropout
+from mer_data.torch_data.batches import Batch, SpecialTokens
 
 
 @dataclass(frozen=True)
@@ -108,21 +102,6 @@ class CIDer(nn.Module):
         else:
             self.head = PlainHead(3 * width, num_classes)
         self.reconstruction_heads = ReconstructionHeads(width, shapes, lengths)
-
-    @classmethod
-    def load(cls, run: str | Path, *, tau: float | None = None) -> SentimentPredictor:
-        """A trained run, ready to predict: ``CIDer.load(run).predict(store)``.
-
-        Args:
-            run: its folder.
-            tau: debiasing strength; None takes the one that validation chooses.
-
-        Raises:
-            RunError: no run, or a damaged one.
-        """
-        from cider.inference import SentimentPredictor  # it needs this module
-
-        return SentimentPredictor.load(run, tau=tau)
 
     def forward(self, batch: Batch, *, for_distillation: bool = False) -> CIDerOutput:
         """Predict.
@@ -221,35 +200,3 @@ class CIDer(nn.Module):
                 expected=f"at most {most}",
                 do=f"Build the store with that limit, or the model with a greater {name}_length",
             )
-
-
-def count_parameters(model: SentimentModel, *, include_text_encoder: bool) -> int:
-    """Number of parameters; the paper's Table VI leaves the text encoder out."""
-    total = _count(model)
-    return total if include_text_encoder else total - _count(model.text_encoder)
-
-
-def causal_parameter_count(model: SentimentModel) -> int:
-    """Number of parameters label debiasing adds (MACI in paper Table VI); 0 when it is off."""
-    return _count(model.head) if isinstance(model.head, CausalHead) else 0
-
-
-def parameter_groups(model: SentimentModel) -> dict[str, list[nn.Parameter]]:
-    """Every parameter once, by how it is optimised (method section 4).
-
-    Returns:
-        ``text_encoder_decay``: the encoder's weight matrices; ``text_encoder_plain``: its biases and
-            LayerNorm, known
-        by being vectors, without weight decay; ``rest``: everything else.
-    """
-    encoder = list(model.text_encoder.parameters())
-    known = {id(parameter) for parameter in encoder}
-    return {
-        "text_encoder_decay": [parameter for parameter in encoder if parameter.ndim > 1],
-        "text_encoder_plain": [parameter for parameter in encoder if parameter.ndim <= 1],
-        "rest": [parameter for parameter in model.parameters() if id(parameter) not in known],
-    }
-
-
-def _count(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())

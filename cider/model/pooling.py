@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from cider.model.masking import masked_softmax
-from mer_data.dropout import Dropout
+from mer_data.text.dropout import Dropout
 
 
 class AttentivePooling(nn.Module):

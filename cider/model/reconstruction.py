@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from cider.model.architecture import FeatureShapes
 from cider.model.masking import pad_steps
-from cider.model.shapes import FeatureShapes
 
 
 @dataclass(frozen=True)

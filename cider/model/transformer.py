@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from cider.model.architecture import Architecture
 from cider.model.attention import AttentionLogits, CompositeAttention
 from cider.model.masking import masks_of_blocks, zero_padding
-from cider.model.shapes import Architecture
 from cider.model.vanilla_attention import VanillaAttention
-from mer_data.dropout import Dropout
+from mer_data.text.dropout import Dropout
 
 Blocks = tuple[Tensor, Tensor, Tensor]
 _ATTENTIONS = {"composite": CompositeAttention, "vanilla": VanillaAttention}

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cider.model.attention import AttentionLogits
-from cider.model.attention_tiles import attended_steps
+from cider.model.kernels.attention_tiles import attended_steps
 
 
 class VanillaAttention(nn.Module):

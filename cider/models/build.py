@@ -9,11 +9,13 @@ from typing import Any, cast
 from pydantic import ValidationError
 from torch import nn
 
-from cider.maci import Backbone, BackboneModel, SentimentModel
-from cider.model import Architecture, CIDer, FeatureShapes
+from cider.model.architecture import Architecture, FeatureShapes
+from cider.model.cider import CIDer
+from cider.models.backbone import Backbone
+from cider.models.backbone_model import BackboneModel, SentimentModel
 from cider.models.registry import BackboneFactory, find_model
-from mer_data.batches import SpecialTokens
 from mer_data.errors import RecipeError
+from mer_data.torch_data.batches import SpecialTokens
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from cider.maci import JointRepresentation
+from cider.model.architecture import FeatureShapes
 from cider.model.masking import masked_mean
-from cider.model.shapes import FeatureShapes
+from cider.models.backbone import JointRepresentation
 from cider.models.settings import BackboneSettings, DropoutRate, Width
-from mer_data.batches import Batch, SpecialTokens
-from mer_data.dropout import Dropout
+from mer_data.text.dropout import Dropout
+from mer_data.torch_data.batches import Batch, SpecialTokens
 
 
 class EarlyFusionSettings(BackboneSettings):

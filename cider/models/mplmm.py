@@ -15,14 +15,14 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cider.maci import JointRepresentation
+from cider.model.architecture import FeatureShapes
 from cider.model.pooling import JointHead
-from cider.model.shapes import FeatureShapes
-from cider.models.mult_encoder import EncoderSettings, MultEncoder
+from cider.models.backbone import JointRepresentation
 from cider.models.settings import BackboneSettings, DropoutRate, Heads, Layers, Width
-from cider.models.steps import Steps, check_batch
-from mer_data.batches import Batch, SpecialTokens
-from mer_data.strict_model import WholeNumber
+from cider.models.shared.mult_encoder import EncoderSettings, MultEncoder
+from cider.models.shared.steps import Steps, check_batch
+from mer_data.files.strict_model import WholeNumber
+from mer_data.torch_data.batches import Batch, SpecialTokens
 
 #: For each modality, the two others.
 OTHERS = ((1, 2), (0, 2), (0, 1))

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 
 from mer_data.errors import RecipeError
-from mer_data.files import sha256_bytes, sha256_file
+from mer_data.files.writing import sha256_bytes, sha256_file
 
 _LOADED: dict[str, CodeFile] = {}
 """By module name; a process loads a file once."""

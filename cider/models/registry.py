@@ -15,21 +15,21 @@ from mer_data.errors import RecipeError, did_you_mean
 if TYPE_CHECKING:
     from torch import nn
 
-    from cider.maci.backbone import Backbone
-    from cider.model.shapes import FeatureShapes
-    from mer_data.batches import SpecialTokens
+    from cider.model.architecture import FeatureShapes
+    from cider.models.backbone import Backbone
+    from mer_data.torch_data.batches import SpecialTokens
 
 #: "module:class" by name, each a `BackboneFactory`.
 MODELS: dict[str, str] = {
     "text_only": "cider.models.text_only:TextOnly",
     "early_fusion": "cider.models.early_fusion:EarlyFusion",
-    "dlf": "cider.models.dlf:DLF",
+    "dlf": "cider.models.dlf.backbone:DLF",
     "mplmm": "cider.models.mplmm:MPLMM",
 }
 
 
 class BackboneFactory(Protocol):
-    """A registered class: a `torch.nn.Module` that is a `cider.maci.Backbone`.
+    """A registered class: a `torch.nn.Module` that is a `cider.models.backbone.Backbone`.
 
     Attributes:
         Settings: its hyperparameters, all with defaults; ``model.settings`` of a recipe.

@@ -6,12 +6,14 @@ memory of the machine.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mer_data.strict_model import Number, StrictModel, WholeNumber
+from mer_data.files.strict_model import Number, StrictModel, WholeNumber
 
+Maci = Literal["none", "label", "language", "both"]
+"""Halves of causal inference that are on."""
 Width = Annotated[WholeNumber, Field(ge=1, le=4096)]
 Layers = Annotated[WholeNumber, Field(ge=1, le=64)]
 Heads = Annotated[WholeNumber, Field(ge=1, le=256)]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from torch import nn
 
-from cider.maci import JointRepresentation
+from cider.model.architecture import FeatureShapes
 from cider.model.masking import masked_mean
-from cider.model.shapes import FeatureShapes
+from cider.models.backbone import JointRepresentation
 from cider.models.settings import BackboneSettings
-from mer_data.batches import Batch, SpecialTokens
+from mer_data.torch_data.batches import Batch, SpecialTokens
 
 
 class TextOnlySettings(BackboneSettings):

@@ -15,17 +15,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cider.experiment import Experiment
-from cider.model import causal_parameter_count, count_parameters
+from cider.models.backbone_model import causal_parameter_count, count_parameters
 from cider.models.own_code import load_code, loaded_files
 from cider.profiling.machine import device_name, memory_now, peak_memory
 from cider.profiling.parts import LOADING, OPTIMISER, OTHER, PartTimer, Span, parts_of, timed_parts
 from cider.profiling.result import Memory, Parameters, Profile, Seconds
-from cider.recipe import Recipe
-from cider.run_folder import RunFolder
-from cider.training import EpochRecord, Trainer
-from mer_data.batches import make_loader
+from cider.recipe.schema import Recipe
+from cider.runs.experiment import Experiment
+from cider.runs.folder import RunFolder
+from cider.training.trainer import EpochRecord, Trainer
 from mer_data.errors import RecipeError, RunError
+from mer_data.torch_data.batches import make_loader
 
 
 def profile_recipe(recipe: Recipe, steps: int) -> Profile:

@@ -19,10 +19,13 @@ import torch
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
-from cider import objectives, one_step, training, training_step, two_step
-from cider.maci import BackboneModel, SentimentModel
-from mer_data import missing
-from mer_data.batches import Batch, load_batches
+from cider.models.backbone_model import BackboneModel, SentimentModel
+from cider.training import losses as objectives
+from cider.training import one_step, two_step
+from cider.training import step as training_step
+from cider.training import trainer as training
+from mer_data.torch_data import missing
+from mer_data.torch_data.batches import Batch, load_batches
 
 LOADING, MISSING, LOSSES = "data loading", "missing patterns", "losses"
 BACKWARD, ENCODER_BACKWARD = "backward", "backward of the encoder"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from cider.checkpoints import TrainingCheckpoints
+from cider.runs.checkpoints import TrainingCheckpoints
 from cider.runs.integrity import RESULT, read_result
 from mer_data.errors import RunError
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from cider.recipe import Recipe
-from cider.split_inputs import SplitInput
+from cider.recipe.schema import Recipe
+from cider.runs.split_inputs import SplitInput
 from mer_data.errors import MerDataError, RunError
 from mer_data.splits import SplitManifest
 from mer_data.statistics.class_statistics import statistics_digest
 from mer_data.statistics.vocabulary import load_vocabulary
-from mer_data.store import FeatureStore
+from mer_data.store.reader import FeatureStore
 from mer_data.workspace import Workspace, home
 
 Kind = Literal["store", "split", "statistics", "vocabulary"]

@@ -13,8 +13,8 @@ from logging import getLogger
 from pathlib import Path
 from typing import Any
 
-from mer_data.errors import RunError
-from mer_data.files import json_text, sha256_file, sha256_text, write_json, write_text
+from mer_data.errors import DamagedRunError, RunError
+from mer_data.files.writing import json_text, sha256_file, sha256_text, write_json, write_text
 
 RESULT, DIGESTS, WEIGHTS = "result.json", "digests.json", "checkpoints/best.safetensors"
 SEALED = ("recipe.yaml", "provenance.json", "metrics.jsonl", "model.json", "tokenizer.json", WEIGHTS)
@@ -24,16 +24,12 @@ _log = getLogger(__name__)
 _warned: set[Path] = set()
 
 
-class DamagedRunError(RunError):
-    """A file of a run is not what was written there."""
-
-
 def seal(folder: Path, result: Mapping[str, Any]) -> None:
     """Write the digests of a training's files, then its result: from then on the run counts as finished.
 
     Args:
         folder: of the run, with all other files.
-        result: values of `cider.training.TrainingResult`.
+        result: values of `cider.training.trainer.TrainingResult`.
     """
     text = json_text(result)
     files = {name: sha256_file(folder / name) for name in SEALED if (folder / name).is_file()}

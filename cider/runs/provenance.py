@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 
-import mer_data
-from cider.experiment import Experiment
 from cider.models.own_code import code_digests
+from cider.runs.experiment import Experiment
 from cider.runs.inputs import recorded_input
 from mer_data.errors import RunError
-from mer_data.files import sha256_file
+from mer_data.files.writing import sha256_file
+from mer_data.version import __version__
 
 _PACKAGES = ("torch", "transformers", "numpy", "h5py", "accelerate")
 _log = getLogger(__name__)
@@ -38,7 +38,7 @@ def provenance_of(experiment: Experiment, recipe_path: Path) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "threads": torch.get_num_threads(),
-        "packages": {"mer-data": mer_data.__version__, **{name: version(name) for name in _PACKAGES}},
+        "packages": {"mer-data": __version__, **{name: version(name) for name in _PACKAGES}},
     }
 
 

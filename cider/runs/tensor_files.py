@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from mer_data.files import complete_or_absent
+from mer_data.files.writing import complete_or_absent
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-import mer_data
+from mer_data.cli_options import OneLineErrors
 from mer_data.commands.build import build
 from mer_data.commands.cite import cite
 from mer_data.commands.counterfactual_vocab import counterfactual_vocab
@@ -16,16 +16,16 @@ from mer_data.commands.new_source import new_source
 from mer_data.commands.repartition import repartition
 from mer_data.commands.report import report
 from mer_data.commands.sample import sample
-from mer_data.commands.shared import OneLineErrors
 from mer_data.commands.sources import sources
 from mer_data.commands.standard_split import standard_split
 from mer_data.commands.statistics import statistics
 from mer_data.commands.verify import verify
-from mer_data.waiting import wait_briefly
+from mer_data.torch_data.threads import wait_briefly
+from mer_data.version import __version__
 
 
 @click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(mer_data.__version__, prog_name="mer-data")
+@click.version_option(__version__, prog_name="mer-data")
 def main() -> None:
     """Prepare CMU-MOSI and CMU-MOSEI: stores, out-of-distribution splits, statistics.
 

@@ -7,7 +7,7 @@ from typing import Literal, cast
 
 import click
 
-from mer_data.commands.shared import (
+from mer_data.cli_options import (
     WORKERS,
     DatasetName,
     conclude,
@@ -94,7 +94,7 @@ def build(
     """
     from mer_data.build import build_store
     from mer_data.errors import StoreError
-    from mer_data.files import refuse_overwrite
+    from mer_data.files.writing import refuse_overwrite
     from mer_data.sources import SourceChoices, open_source
     from mer_data.workspace import Workspace
 

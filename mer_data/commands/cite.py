@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import click
 
-from mer_data.commands.shared import DatasetName, conclude, json_option
+from mer_data.cli_options import DatasetName, conclude, json_option
 
 
 @click.command()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import click
 
-from mer_data.commands.shared import (
+from mer_data.cli_options import (
     alignment_option,
     conclude,
     dataset_option,
@@ -49,9 +49,9 @@ def counterfactual_vocab(
       mer-data counterfactual-vocab --dataset mosi --split ood_seven_seed0 --size 50
     """
     from mer_data.errors import StatisticsError
-    from mer_data.files import refuse_overwrite
+    from mer_data.files.writing import refuse_overwrite
+    from mer_data.splits.inputs import choose_inputs
     from mer_data.statistics.vocabulary import counterfactual_vocabulary
-    from mer_data.workspace import choose_inputs
 
     inputs = choose_inputs(dataset, alignment, split_name, task)
     workspace, store, split, chosen = inputs.workspace, inputs.store, inputs.split, inputs.task

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from mer_data.commands.shared import WORKERS, DatasetName, FiniteRange, conclude, force_option, json_option
+from mer_data.cli_options import WORKERS, DatasetName, FiniteRange, conclude, force_option, json_option
 
 
 @click.command()
@@ -56,7 +56,7 @@ def download(
       mer-data download mosi --only cider_ood
       mer-data download mosei --mirror http://files.example.org/mosei
     """
-    from mer_data.commands.bars import transfer_bars
+    from mer_data.progress import transfer_bars
     from mer_data.sources.download import DownloadSettings, file_sizes, plan_download
     from mer_data.sources.download import download as fetch
 

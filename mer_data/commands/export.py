@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import click
 
-from mer_data.commands.shared import (
+from mer_data.cli_options import (
     alignment_option,
     conclude,
     dataset_option,
@@ -20,7 +20,7 @@ from mer_data.commands.shared import (
 if TYPE_CHECKING:
     from mer_data.export.facts import Facts
     from mer_data.splits import SplitManifest
-    from mer_data.store import FeatureStore
+    from mer_data.store.reader import FeatureStore
 
 _SUFFIXES = {
     "mmsa": ".pkl",
@@ -90,14 +90,15 @@ def export(
     """
     from mer_data.errors import ExportError
     from mer_data.export.facts import collect_facts
-    from mer_data.files import refuse_overwrite
+    from mer_data.files.writing import refuse_overwrite
     from mer_data.splits import SplitManifest
+    from mer_data.store.choose import choose_store
     from mer_data.workspace import Workspace, only_dataset
 
     if layout != "mmsa" and (text_encoder or pad_to != "longest" or at_least_one_frame):
         raise ExportError("--text-encoder, --pad-to and --at-least-one-frame belong to --format mmsa")
     workspace = Workspace(only_dataset(dataset))
-    store = workspace.choose_store(alignment)
+    store = choose_store(workspace, alignment)
     split_path = workspace.choose_split(split_name)
     split = SplitManifest.load(split_path)
     target = out or workspace.export_path(store.path, split_path, _SUFFIXES[layout])
@@ -142,7 +143,7 @@ def _with_card(job: _Job, write: Callable[[], _Done]) -> _Done:
     """Export, and put the card beside; one that another export of the same left there is no hindrance."""
     from mer_data.errors import ExportError
     from mer_data.export.card import card, card_path
-    from mer_data.files import refuse_overwrite, write_text
+    from mer_data.files.writing import refuse_overwrite, write_text
 
     path, text = card_path(job.target), card(job.facts)
     if not (path.is_file() and path.read_bytes() == text.encode()):
@@ -181,7 +182,7 @@ def _mmsa(
 def _parquet(job: _Job) -> _Done:
     from mer_data.errors import ExportError
     from mer_data.export.parquet import export_parquet, words_path
-    from mer_data.files import refuse_overwrite
+    from mer_data.files.writing import refuse_overwrite
 
     refuse_overwrite(words_path(job.target), force=job.force, error=ExportError)
     with progress_bar("export") as progress:
@@ -195,7 +196,7 @@ def _croissant(job: _Job) -> _Done:
     from mer_data.errors import ExportError
     from mer_data.export.croissant import parquet_path, write_croissant
     from mer_data.export.parquet import export_parquet, words_path, written_export
-    from mer_data.files import refuse_overwrite
+    from mer_data.files.writing import refuse_overwrite
 
     path = parquet_path(job.target)
     tables = None if job.force else written_export(job.store, job.split, path)

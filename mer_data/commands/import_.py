@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import click
 
-from mer_data.commands.shared import DatasetName, conclude, force_option, json_option, progress_bar, repeated
+from mer_data.cli_options import DatasetName, conclude, force_option, json_option, progress_bar, repeated
 
 if TYPE_CHECKING:
     from mer_data.importing import Imported

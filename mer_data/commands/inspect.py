@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from mer_data.commands.shared import conclude, json_option
+from mer_data.cli_options import conclude, json_option
 
 
 @click.command()

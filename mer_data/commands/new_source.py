@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from mer_data.commands.shared import conclude, force_option, json_option
+from mer_data.cli_options import conclude, force_option, json_option
 
 
 @click.command("new-source")

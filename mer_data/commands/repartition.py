@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mer_data.commands.shared import (
+from mer_data.cli_options import (
     Numbers,
     alignment_option,
     conclude,
@@ -116,12 +116,13 @@ def repartition(
     """
     from mer_data.errors import SplitError
     from mer_data.splits import RepartitionSettings
-    from mer_data.splits.making import apply_published, make_splits, num_other_texts
+    from mer_data.splits.write import apply_published, make_splits, num_other_texts
+    from mer_data.store.choose import any_store
     from mer_data.tasks import get_task
     from mer_data.workspace import Workspace, only_dataset
 
     workspace = Workspace(only_dataset(dataset))
-    store = workspace.any_store(alignment)
+    store = any_store(workspace, alignment)
     texts: dict[str, int | None] = {}
     if from_manifest is not None:
         _refuse_beside(context, from_manifest)
@@ -171,7 +172,7 @@ def _refuse_beside(context: click.Context, name: str) -> None:
 
 def _result(path: Path, manifest: SplitManifest) -> dict[str, Any]:
     from mer_data.splits.published import missing_utterances
-    from mer_data.splits.shift import deviations_above_random
+    from mer_data.splits.shift.measure import deviations_above_random
 
     sizes = {fold: len(ids) for fold, ids in manifest.splits.items()}
     return {

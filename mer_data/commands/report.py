@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mer_data.commands.shared import (
+from mer_data.cli_options import (
     Numbers,
     alignment_option,
     conclude,
@@ -18,8 +18,8 @@ from mer_data.commands.shared import (
 
 if TYPE_CHECKING:
     from mer_data.reports.encoder_probe import EncoderProbe
-    from mer_data.reports.severity import SeverityCurve
-    from mer_data.store import FeatureStore
+    from mer_data.reports.sections.severity import SeverityCurve
+    from mer_data.store.reader import FeatureStore
     from mer_data.tasks import Task
 
 
@@ -92,14 +92,15 @@ def report(
       mer-data report --dataset mosi --split standard --split ood_binary_seed0 --no-curve
     """
     from mer_data.errors import WorkspaceError
-    from mer_data.files import refuse_overwrite, write_text
+    from mer_data.files.writing import refuse_overwrite, write_text
     from mer_data.reports.corpus import corpus_report, tasks_of
     from mer_data.reports.inputs import check_curve, choose_splits, refuse_filled
+    from mer_data.store.choose import choose_store
     from mer_data.tasks import get_task
     from mer_data.workspace import Workspace, only_dataset
 
     workspace = Workspace(only_dataset(dataset))
-    store = workspace.choose_store(alignment)
+    store = choose_store(workspace, alignment)
     path = out or workspace.report_path
     refuse_overwrite(path, force=force, error=WorkspaceError)
     if figures is not None:
@@ -150,7 +151,7 @@ def _curves(
 ) -> tuple[list[SeverityCurve], dict[str, str]]:
     """A curve for each task, or the reason why the store gives none."""
     from mer_data.errors import SplitError
-    from mer_data.reports.severity import severities_of, severity_curve
+    from mer_data.reports.sections.severity import severities_of, severity_curve
 
     curves: list[SeverityCurve] = []
     notes: dict[str, Any] = {}

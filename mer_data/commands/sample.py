@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import click
 
-from mer_data.commands.shared import SEED, conclude, force_option, json_option
+from mer_data.cli_options import SEED, conclude, force_option, json_option
 
 
 @click.command()
@@ -23,7 +23,7 @@ def sample(seed: int, force: bool, as_json: bool) -> None:
       mer-data sample
     """
     from mer_data.errors import SourceError
-    from mer_data.files import refuse_overwrite
+    from mer_data.files.writing import refuse_overwrite
     from mer_data.sources.sample import write_sample
     from mer_data.workspace import Workspace
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from mer_data.commands.shared import (
+from mer_data.cli_options import (
     alignment_option,
     conclude,
     dataset_option,
@@ -32,12 +32,13 @@ def standard_split(
       mer-data standard-split --dataset mosi
     """
     from mer_data.errors import SplitError
-    from mer_data.files import refuse_overwrite
+    from mer_data.files.writing import refuse_overwrite
     from mer_data.splits import standard_split as make
+    from mer_data.store.choose import any_store
     from mer_data.workspace import Workspace, only_dataset
 
     workspace = Workspace(only_dataset(dataset))
-    store = workspace.any_store(alignment)
+    store = any_store(workspace, alignment)
     path = out or workspace.split_path("standard")
     refuse_overwrite(path, force=force, error=SplitError)
     manifest = make(store.utterances, dataset=store.dataset, utterance_digest=store.utterance_digest)

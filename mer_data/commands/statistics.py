@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import click
 
-from mer_data.commands.shared import (
+from mer_data.cli_options import (
     alignment_option,
     conclude,
     dataset_option,
@@ -44,11 +44,11 @@ def statistics(
       mer-data statistics --dataset mosi --split ood_binary_seed0 --text-encoder minilm
     """
     from mer_data.errors import StatisticsError
-    from mer_data.files import refuse_overwrite
-    from mer_data.pretrained import default_encoder
+    from mer_data.files.writing import refuse_overwrite
+    from mer_data.splits.inputs import choose_inputs
     from mer_data.statistics.class_statistics import class_statistics
-    from mer_data.text_encoders import load_text_encoder
-    from mer_data.workspace import choose_inputs
+    from mer_data.text.encoder import load_text_encoder
+    from mer_data.text.pretrained import default_encoder
 
     inputs = choose_inputs(dataset, alignment, split_name, task)
     workspace, store, split, chosen = inputs.workspace, inputs.store, inputs.split, inputs.task

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from mer_data.commands.shared import json_option, progress_bar
+from mer_data.cli_options import json_option, progress_bar
 
 
 @click.command()

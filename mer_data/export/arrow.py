@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mer_data.store import FeatureStore
+from mer_data.store.reader import FeatureStore
 from mer_data.utterances import Ragged
 
 UTTERANCE_TYPES: dict[str, pa.DataType] = {

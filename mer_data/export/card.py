@@ -10,12 +10,12 @@ from mer_data.export.card_shift import shift_section
 from mer_data.export.facts import Facts, FoldFacts
 from mer_data.export.remake import commands_again
 from mer_data.export.statements import limits, speakers, use
-from mer_data.files import write_text
-from mer_data.reports.exhibits import Exhibits
-from mer_data.reports.how_made import how_made
+from mer_data.files.writing import write_text
+from mer_data.files.yaml_files import to_yaml
+from mer_data.reports.formatting import UNKNOWN, count_of, number, percent
+from mer_data.reports.numbering import Exhibits
 from mer_data.reports.page import Report, Section
-from mer_data.reports.values import UNKNOWN, count_of, number, percent
-from mer_data.yaml_files import to_yaml
+from mer_data.reports.provenance import how_made
 
 SUFFIX = ".card.md"
 CROISSANT = ".croissant.json"

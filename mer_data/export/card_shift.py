@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from mer_data.export.facts import Facts
-from mer_data.reports.exhibits import Exhibits
+from mer_data.reports.formatting import UNKNOWN, measure, number, percent, percent_spread, spread
+from mer_data.reports.numbering import Exhibits
 from mer_data.reports.page import Section, Table
-from mer_data.reports.shift_section import BITS, METRICS, PROBE
-from mer_data.reports.values import UNKNOWN, measure, number, percent, percent_spread, spread
+from mer_data.reports.sections.shift import BITS, METRICS, PROBE
 from mer_data.utterances import FOLDS
 
 NUM_TOP_WORDS = 10

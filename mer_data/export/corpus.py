@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mer_data.sources.catalogue import Collection, known_datasets, load_source_manifest
-from mer_data.store import FeatureStore
+from mer_data.store.reader import FeatureStore
 
 UNKNOWN_TERMS = "not recorded; ask those who published the corpus."
 

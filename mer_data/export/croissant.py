@@ -8,17 +8,17 @@ from typing import Any
 
 import pyarrow as pa
 
-import mer_data
 from mer_data.errors import ExportError
 from mer_data.export.card import CROISSANT
 from mer_data.export.croissant_context import CONFORMS_TO, CONTEXT
 from mer_data.export.facts import Facts
 from mer_data.export.parquet import WORD_SCHEMA, ParquetExport, utterance_schema
 from mer_data.export.statements import limits, speakers, use
-from mer_data.files import sha256_file, write_json
-from mer_data.store import FeatureStore
+from mer_data.files.writing import sha256_file, write_json
+from mer_data.store.reader import FeatureStore
 from mer_data.tasks import TASKS
 from mer_data.utterances import FOLDS
+from mer_data.version import __version__
 
 _PARQUET = "application/x-parquet"
 _UTTERANCES, _WORDS = "utterances-file", "words-file"
@@ -90,7 +90,7 @@ def croissant_card(facts: Facts, store: FeatureStore, tables: ParquetExport) -> 
         "creator": [{"@type": "sc:Person", "name": name} for name in corpus.authors],
         "datePublished": corpus.year,
         "version": f"1.0.0+{digests['store'][7:19]}.{digests['split'][7:19]}",
-        "sdVersion": mer_data.__version__,
+        "sdVersion": __version__,
         "keywords": ["multimodal", "sentiment analysis", corpus.dataset, facts.split.kind],
         "identifier": [
             {"@type": "sc:PropertyValue", "propertyID": f"{name} digest", "value": digest}

@@ -12,7 +12,7 @@ from mer_data.export.corpus import Corpus, corpus_of
 from mer_data.export.rows import fold_rows
 from mer_data.inspect.summary import Summary, summarise_store
 from mer_data.splits import SplitManifest
-from mer_data.store import FeatureStore
+from mer_data.store.reader import FeatureStore
 from mer_data.tasks import TASKS, Task
 from mer_data.utterances import Drop
 

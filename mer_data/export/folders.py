@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
-from mer_data.files import sync_folder
+from mer_data.files.writing import sync_folder
 
 _NUMBER = count()
 

@@ -22,7 +22,7 @@ from mer_data.export.facts import Facts
 from mer_data.export.folders import complete_folder_or_absent
 from mer_data.export.rows import fold_rows, in_groups
 from mer_data.splits import SplitManifest
-from mer_data.store import FeatureStore
+from mer_data.store.reader import FeatureStore
 from mer_data.tasks import TASKS
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from mer_data.errors import ExportError
 from mer_data.export.rows import fold_rows
-from mer_data.files import complete_or_absent
+from mer_data.files.writing import complete_or_absent
 from mer_data.splits import SplitManifest
-from mer_data.store import FeatureStore
+from mer_data.store.reader import FeatureStore
 from mer_data.tasks import TASKS
 from mer_data.utterances import Ragged, cut
 
@@ -178,7 +178,7 @@ def _encoder(name: str, store: FeatureStore) -> Callable[[NDArray[np.float32]], 
     """From ``text_bert`` (N, 3, T) to the encoder's last hidden states (N, T, d), zeros at padding."""
     import torch
 
-    from mer_data.text_encoders import load_text_encoder
+    from mer_data.text.encoder import load_text_encoder
 
     encoder = load_text_encoder(name, store.word_pieces).eval()
 

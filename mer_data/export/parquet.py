@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from mer_data.export.arrow import UTTERANCE_TYPES, WORD_TYPES, utterance_arrays, word_arrays
 from mer_data.export.rows import fold_rows, in_groups
-from mer_data.files import complete_or_absent
+from mer_data.files.writing import complete_or_absent
 from mer_data.splits import SplitManifest
-from mer_data.store import FeatureStore
+from mer_data.store.reader import FeatureStore
 from mer_data.tasks import TASKS
 
 WORD_SCHEMA = pa.schema({"id": pa.string(), "position": pa.int32(), **WORD_TYPES})

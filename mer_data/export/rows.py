@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer_data.splits import SplitManifest
-from mer_data.store import FeatureStore
+from mer_data.store.reader import FeatureStore
 from mer_data.utterances import FOLDS
 
 GROUP = 256

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mer_data.export.facts import Facts
-from mer_data.reports.values import count_of, measure, number
+from mer_data.reports.formatting import count_of, measure, number
 
 GENERATED = "The corpus is generated: it has no speakers, and stands for nothing."
 SPEAKERS = (

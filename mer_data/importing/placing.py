@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 
 from mer_data.errors import SourceError
-from mer_data.files import complete_or_absent, refuse_overwrite, sha256_file
+from mer_data.files.writing import complete_or_absent, refuse_overwrite, sha256_file
 from mer_data.importing.options import Imported, ImportOptions
 from mer_data.sources.content import check_file
 from mer_data.sources.lock_file import Recorded, SourceLock

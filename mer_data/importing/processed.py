@@ -12,17 +12,17 @@ import numpy as np
 
 from mer_data.build import Alignment, BuildReport, build_store
 from mer_data.errors import SourceError, SplitError, StoreError
-from mer_data.files import refuse_overwrite, sha256_file
+from mer_data.files.writing import refuse_overwrite, sha256_file
 from mer_data.importing.options import Imported, ImportOptions
 from mer_data.importing.placing import place
 from mer_data.sources.catalogue import Collection, SourceManifest
 from mer_data.sources.folds import standard_folds
-from mer_data.sources.mmsa_pickle import MmsaPickle
+from mer_data.sources.pickles.mmsa_pickle import MmsaPickle
 from mer_data.sources.recognise import Recognised
-from mer_data.splits.divergence import MIN_COUNT, SMOOTHING
 from mer_data.splits.manifest import SplitKind, SplitManifest
-from mer_data.splits.shift import ShiftMeter
-from mer_data.store import FeatureStore
+from mer_data.splits.shift.divergence import MIN_COUNT, SMOOTHING
+from mer_data.splits.shift.measure import ShiftMeter
+from mer_data.store.reader import FeatureStore
 from mer_data.tasks import get_task
 from mer_data.utterances import FOLDS, MODALITIES, NO_FOLD, UtteranceBlock
 from mer_data.workspace import Workspace

@@ -14,12 +14,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mer_data.errors import MerDataError, StoreError, WorkspaceError
-from mer_data.files import read_json
-from mer_data.hdf5_files import open_hdf5
+from mer_data.files.hdf5_files import open_hdf5
+from mer_data.files.writing import read_json
 from mer_data.splits import SplitManifest
 from mer_data.statistics.class_statistics import ClassStatistics
 from mer_data.statistics.vocabulary import load_kept_tokens
-from mer_data.store import STORE_FILE, FeatureStore
+from mer_data.store.reader import STORE_FILE, FeatureStore
 from mer_data.tasks import TASKS, get_task
 from mer_data.utterances import FOLDS, NO_FOLD
 from mer_data.verify.artefacts import kind_of

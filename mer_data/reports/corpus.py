@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from mer_data.reports.corpus_section import corpus_sections, title_of
 from mer_data.reports.encoder_probe import EncoderProbe
-from mer_data.reports.exhibits import Exhibits
+from mer_data.reports.formatting import count_of
 from mer_data.reports.inputs import NamedSplit
+from mer_data.reports.numbering import Exhibits
 from mer_data.reports.page import Report, Section
-from mer_data.reports.severity import SeverityCurve, severity_section
-from mer_data.reports.split_section import split_section
-from mer_data.reports.values import count_of
-from mer_data.reports.words_section import words_section
-from mer_data.store import FeatureStore
+from mer_data.reports.sections.corpus import corpus_sections, title_of
+from mer_data.reports.sections.severity import SeverityCurve, severity_section
+from mer_data.reports.sections.split import split_section
+from mer_data.reports.sections.words import words_section
+from mer_data.store.reader import FeatureStore
 from mer_data.tasks import TASKS, Task
 
 _HOW_TO_READ = (

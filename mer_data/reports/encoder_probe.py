@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mer_data.reports.values import mean_and_deviation
+from mer_data.reports.formatting import mean_and_deviation
 from mer_data.splits import SplitManifest
-from mer_data.splits.divergence import random_side
-from mer_data.splits.probes import Probe, embedding_probe
-from mer_data.splits.shift import PROBE_SEEDS
-from mer_data.store import FeatureStore
+from mer_data.splits.shift.divergence import random_side
+from mer_data.splits.shift.measure import PROBE_SEEDS
+from mer_data.splits.shift.probes import Probe, embedding_probe
+from mer_data.store.reader import FeatureStore
 from mer_data.tasks import Task
 from mer_data.utterances import FOLDS, cut
 
@@ -103,7 +103,7 @@ def sentence_embeddings(
     """
     import torch
 
-    from mer_data.text_encoders import load_text_encoder
+    from mer_data.text.encoder import load_text_encoder
 
     encoder = load_text_encoder(encoder_name, store.word_pieces).eval()
     means = np.zeros((len(store), encoder.width))

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from mer_data.errors import SplitError, WorkspaceError
-from mer_data.reports.values import measure
+from mer_data.reports.formatting import measure
 from mer_data.splits import RepartitionSettings, SplitManifest, standard_split
-from mer_data.store import FeatureStore
+from mer_data.store.reader import FeatureStore
 from mer_data.tasks import TASKS, Task
 from mer_data.utterances import FOLDS
 from mer_data.workspace import Workspace

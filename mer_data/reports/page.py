@@ -13,8 +13,8 @@ from pathlib import Path
 import pandas as pd
 
 from mer_data.errors import MerDataError
-from mer_data.files import write_text
-from mer_data.reports.svg import DRAWING_STYLE
+from mer_data.files.writing import write_text
+from mer_data.reports.charts.svg import DRAWING_STYLE
 
 MARKDOWN_NAME = "summary.md"
 HTML_NAME = "summary.html"
@@ -94,7 +94,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure as SVG elements inside the HTML page (``mer_data.reports.svg``); Markdown has its texts."""
+    """A figure as SVG elements inside the HTML page (``mer_data.reports.charts.svg``); Markdown has its texts."""
 
     svg: str
     caption: str

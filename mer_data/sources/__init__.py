@@ -44,7 +44,7 @@ def open_source(dataset: str, path: str | Path, choices: SourceChoices | None = 
     if path.is_dir():
         table = _only_table(path, choices)
         if table is None:
-            from mer_data.sources.computational_sequences import ComputationalSequences
+            from mer_data.sources.csd.folder import ComputationalSequences
 
             return ComputationalSequences(path, manifest, choices)
         path = table
@@ -55,7 +55,7 @@ def open_source(dataset: str, path: str | Path, choices: SourceChoices | None = 
             from mer_data.sources.label_table import LabelTable
 
             return LabelTable(path, manifest)
-        from mer_data.sources.mmsa_pickle import MmsaPickle
+        from mer_data.sources.pickles.mmsa_pickle import MmsaPickle
 
         return MmsaPickle(path, manifest)
     raise SourceError(

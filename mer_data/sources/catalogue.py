@@ -14,10 +14,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-import mer_data
 from mer_data.errors import SourceError, did_you_mean
-from mer_data.resources import resource_folder
-from mer_data.strict_model import Number, StrictModel, WholeNumber, load_model
+from mer_data.files.resources import resource_folder
+from mer_data.files.strict_model import Number, StrictModel, WholeNumber, load_model
 from mer_data.workspace import Workspace, home
 
 Role = Literal["labels", "words", "audio", "vision"]
@@ -222,7 +221,7 @@ def _plain(name: str) -> str:
 
 def manifest_folder() -> Path:
     """Folder of the packaged source manifests."""
-    return resource_folder(mer_data.__file__, "manifests") / "sources"
+    return resource_folder(Path(__file__).resolve().parents[1], "manifests") / "sources"
 
 
 def packaged_datasets() -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mer_data.errors import SourceError
-from mer_data.files import sha256_file
+from mer_data.files.writing import sha256_file
 from mer_data.sources.broken_downloads import head_of, what_instead
 from mer_data.sources.catalogue import PublishedFile, SourceManifest
 from mer_data.sources.lock_file import Recorded, SourceLock
@@ -71,7 +71,7 @@ def check_structure(path: Path, file: PublishedFile, manifest: SourceManifest) -
 
 
 def _check_csd(path: Path, file: PublishedFile, manifest: SourceManifest) -> None:
-    from mer_data.sources.csd_files import ComputationalSequence
+    from mer_data.sources.csd.csd_files import ComputationalSequence
 
     sequence = ComputationalSequence(path)
     sequence.close()

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from mer_data.errors import SourceError
-from mer_data.files import read_json
+from mer_data.files.writing import read_json
 from mer_data.sources.catalogue import Folds
 from mer_data.utterances import FOLDS
 

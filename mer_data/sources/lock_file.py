@@ -9,7 +9,7 @@ from typing import Any
 from filelock import FileLock
 
 from mer_data.errors import SourceError
-from mer_data.files import read_json, write_json
+from mer_data.files.writing import read_json, write_json
 
 FORMAT = "mer-data/source-lock"
 VERSION = 1

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from mer_data.errors import SourceError
-from mer_data.files import refuse_overwrite, write_text
+from mer_data.files.writing import refuse_overwrite, write_text
 from mer_data.sources.catalogue import Role, packaged_datasets, read_source_manifest
-from mer_data.sources.csd_files import ComputationalSequence
+from mer_data.sources.csd.csd_files import ComputationalSequence
 from mer_data.workspace import Workspace
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")

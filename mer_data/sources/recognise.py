@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from mer_data.errors import SourceError
-from mer_data.files import sha256_file
+from mer_data.files.writing import sha256_file
 from mer_data.sources.broken_downloads import head_of, what_instead
 from mer_data.sources.catalogue import (
     FeatureSet,
@@ -25,10 +25,10 @@ from mer_data.sources.catalogue import (
     load_source_manifest,
 )
 from mer_data.sources.content import is_pickle
-from mer_data.sources.csd_files import ComputationalSequence
+from mer_data.sources.csd.csd_files import ComputationalSequence
 from mer_data.sources.folds import standard_folds
 from mer_data.sources.lock_file import SourceLock
-from mer_data.sources.mmsa_pickle import MmsaPickle
+from mer_data.sources.pickles.mmsa_pickle import MmsaPickle
 from mer_data.sources.transcripts import read_transcripts
 from mer_data.workspace import Workspace
 

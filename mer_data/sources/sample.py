@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mer_data.files import write_json
-from mer_data.sources.csd_files import write_computational_sequence
+from mer_data.files.writing import write_json
+from mer_data.sources.csd.csd_files import write_computational_sequence
 
 _POSITIVE = [
     "great",

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer_data.errors import SplitError
-from mer_data.files import read_json, sha256_text, write_json
+from mer_data.files.writing import read_json, sha256_text, write_json
 from mer_data.utterances import FOLDS, Drop
 
 FORMAT = "mer-data/split"
@@ -48,7 +48,7 @@ class SplitManifest:
         utterance_digest: ``utterance_digest`` of the store that it was made from.
         splits: utterance ids of "train", "valid" and "test", sorted.
         dropped: utterances in no fold, with reasons, sorted by id.
-        shift: the measures of ``mer_data.splits.shift.ShiftMeter.measure``.
+        shift: the measures of ``mer_data.splits.shift.measure.ShiftMeter.measure``.
 
     Raises:
         SplitError: unknown task, kind or fold; a fold without ids (other than in "cross_dataset");

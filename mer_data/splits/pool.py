@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from mer_data.errors import SplitError
 from mer_data.splits.settings import GroupBy, RepartitionSettings
+from mer_data.splits.shift.words import NumberedWords, WordTable
 from mer_data.splits.standard import in_standard_folds
-from mer_data.splits.words import NumberedWords, WordTable
 from mer_data.tasks import Task
 from mer_data.utterances import FOLDS, NO_FOLD, Drop
 

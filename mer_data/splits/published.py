@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 
-import mer_data
 from mer_data.errors import SplitError, did_you_mean
-from mer_data.resources import resource_folder
+from mer_data.files.resources import resource_folder
 from mer_data.splits.defaults import default_of
-from mer_data.splits.divergence import MIN_COUNT, SMOOTHING
 from mer_data.splits.manifest import SplitManifest
 from mer_data.splits.settings import RepartitionSettings
-from mer_data.splits.shift import ShiftMeter, stated_comparison
+from mer_data.splits.shift.divergence import MIN_COUNT, SMOOTHING
+from mer_data.splits.shift.measure import ShiftMeter, stated_comparison
 from mer_data.tasks import Task, get_task
 from mer_data.utterances import FOLDS, Drop
 
@@ -45,7 +44,7 @@ def split_name(dataset: str, task: Task, settings: RepartitionSettings, severity
 
 def published_folder(dataset: str) -> Path:
     """Where the published manifests of a corpus lie."""
-    return resource_folder(mer_data.__file__, "manifests") / "splits" / dataset
+    return resource_folder(Path(__file__).resolve().parents[1], "manifests") / "splits" / dataset
 
 
 def published_names(dataset: str) -> list[str]:

@@ -11,12 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mer_data.errors import SplitError
-from mer_data.splits.manifest import SplitManifest
-from mer_data.splits.pool import Pool, make_pool
-from mer_data.splits.search import DivergenceTable, Progress, SwapSearch
-from mer_data.splits.settings import RepartitionSettings
-from mer_data.splits.shift import ShiftMeter
-from mer_data.splits.sides import (
+from mer_data.splits.initial_assignment import (
     Start,
     random_units,
     reachable_size,
@@ -27,6 +22,11 @@ from mer_data.splits.sides import (
     utterance_start,
     video_start,
 )
+from mer_data.splits.manifest import SplitManifest
+from mer_data.splits.pool import Pool, make_pool
+from mer_data.splits.search import DivergenceTable, Progress, SwapSearch
+from mer_data.splits.settings import RepartitionSettings
+from mer_data.splits.shift.measure import ShiftMeter
 from mer_data.splits.standard import ids_by_fold
 from mer_data.tasks import Task
 from mer_data.utterances import FOLDS

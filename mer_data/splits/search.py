@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mer_data.splits.divergence import x_log2_x
-from mer_data.splits.words import WordTable
+from mer_data.splits.shift.divergence import x_log2_x
+from mer_data.splits.shift.words import WordTable
 from mer_data.utterances import Ragged
 
 NUM_PROBES = 200

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 from mer_data.errors import SplitError
 from mer_data.seeds import MAX_SEED
 from mer_data.splits.defaults import GroupBy, default_of
-from mer_data.splits.divergence import MIN_COUNT, SMOOTHING
+from mer_data.splits.shift.divergence import MIN_COUNT, SMOOTHING
 from mer_data.tasks import Task
 
 KeepValid = Literal["iid", "ood"]

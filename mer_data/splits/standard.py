@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from mer_data.errors import SplitError
-from mer_data.splits.divergence import MIN_COUNT, SMOOTHING
 from mer_data.splits.manifest import SplitManifest
-from mer_data.splits.shift import ShiftMeter
+from mer_data.splits.shift.divergence import MIN_COUNT, SMOOTHING
+from mer_data.splits.shift.measure import ShiftMeter
 from mer_data.tasks import TASKS
 from mer_data.utterances import FOLDS, NO_FOLD, Drop
 

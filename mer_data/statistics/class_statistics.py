@@ -13,17 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer_data.errors import DAMAGE, StatisticsError
-from mer_data.hdf5_faults import FileKind
-from mer_data.hdf5_files import CHECKSUMMED, open_hdf5, writing_hdf5
+from mer_data.files.hdf5_faults import FileKind
+from mer_data.files.hdf5_files import CHECKSUMMED, open_hdf5, writing_hdf5
 from mer_data.splits import SplitManifest
 from mer_data.statistics.integrity import StatisticsFile
-from mer_data.store import FeatureStore, content_digest
+from mer_data.store.reader import FeatureStore, content_digest
 from mer_data.tasks import Task, get_task
 
 if TYPE_CHECKING:
     import h5py
 
-    from mer_data.text_encoders import TextEncoder
+    from mer_data.text.encoder import TextEncoder
 
 FORMAT = "mer-data/statistics"
 VERSION = 2

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mer_data.errors import StatisticsError
-from mer_data.files import sha256_text
+from mer_data.files.writing import sha256_text
 
 
 @dataclass(frozen=True)

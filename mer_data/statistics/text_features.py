@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mer_data.batches import make_loader
-from mer_data.store import FeatureStore
-from mer_data.text_encoders import TextEncoder
+from mer_data.store.reader import FeatureStore
+from mer_data.text.encoder import TextEncoder
+from mer_data.torch_data.batches import make_loader
 
 _BATCH = 64
 

@@ -11,15 +11,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mer_data.csv_files import to_csv
 from mer_data.errors import DAMAGE, StatisticsError
-from mer_data.files import sha256_file, sha256_text, write_json, write_text
+from mer_data.files.csv_files import to_csv
+from mer_data.files.writing import sha256_file, sha256_text, write_json, write_text
 from mer_data.splits import SplitManifest
 from mer_data.statistics.class_statistics import training_rows
 from mer_data.statistics.integrity import StatisticsFile, json_digest
-from mer_data.store import FeatureStore
+from mer_data.store.reader import FeatureStore
 from mer_data.tasks import Task
-from mer_data.word_pieces import SPECIAL_NAMES
+from mer_data.text.tokenizer import SPECIAL_NAMES
 
 FORMAT = "mer-data/counterfactual-vocabulary"
 VERSION = 2

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mer_data import store
 from mer_data.errors import WorkspaceError
-from mer_data.files import read_json
-from mer_data.hdf5_faults import FileKind, is_hdf5
-from mer_data.hdf5_files import open_hdf5
+from mer_data.files.hdf5_faults import FileKind, is_hdf5
+from mer_data.files.hdf5_files import open_hdf5
+from mer_data.files.writing import read_json
 from mer_data.splits import SplitManifest, manifest
 from mer_data.statistics import class_statistics, vocabulary
-from mer_data.store import FeatureStore
+from mer_data.store import reader as store
+from mer_data.store.reader import FeatureStore
 from mer_data.verify.findings import DAMAGE
 from mer_data.workspace import Workspace
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mer_data.splits.words import words_of
+from mer_data.splits.shift.words import words_of
 from mer_data.verify.findings import Findings
 from mer_data.verify.reading import StoreContent
 

@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from mer_data.store import JSON_ATTRIBUTES, STRING_COLUMNS, content_digest
+from mer_data.store.reader import JSON_ATTRIBUTES, STRING_COLUMNS, content_digest
 from mer_data.utterances import MODALITIES, UTTERANCE_COLUMNS
 from mer_data.verify.findings import DAMAGE, Findings, one_line
 

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from mer_data import utterance_rules as rules
 from mer_data.alignment import TOLERANCE_S
+from mer_data.text.tokenizer import WordPieces
 from mer_data.utterance_rules import Broken
 from mer_data.utterances import MODALITIES
 from mer_data.verify.findings import Findings
 from mer_data.verify.reading import StoreContent
-from mer_data.word_pieces import WordPieces
 
 
 def check_utterances(content: StoreContent, findings: Findings) -> None:

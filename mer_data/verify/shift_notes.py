@@ -1,10 +1,10 @@
-"""The measured shift of a split (``mer_data.splits.shift``) as notes for a person."""
+"""The measured shift of a split (``mer_data.splits.shift.measure``) as notes for a person."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from mer_data.splits.shift import deviations_above_random
+from mer_data.splits.shift.measure import deviations_above_random
 from mer_data.utterances import FOLDS
 from mer_data.verify.findings import Findings
 

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mer_data.files import read_json
+from mer_data.files.writing import read_json
 from mer_data.splits import SplitManifest
 from mer_data.splits.repartition import GENERATOR, regenerate
 from mer_data.splits.settings import SearchVersionError
-from mer_data.splits.shift import ShiftMeter, stated_comparison
-from mer_data.store import FeatureStore
+from mer_data.splits.shift.measure import ShiftMeter, stated_comparison
+from mer_data.store.reader import FeatureStore
 from mer_data.tasks import TASKS, Task, get_task
 from mer_data.utterances import FOLDS, WORD_DTYPE
 from mer_data.verify.findings import DAMAGE, Finding, Findings, one_line

@@ -12,8 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mer_data.errors import MerDataError, StatisticsError
-from mer_data.hdf5_faults import FileKind
-from mer_data.hdf5_files import open_hdf5
+from mer_data.files.hdf5_faults import FileKind
+from mer_data.files.hdf5_files import open_hdf5
 from mer_data.splits import SplitManifest
 from mer_data.statistics.class_statistics import FEATURES, ClassStatistics, class_statistics
 from mer_data.statistics.vocabulary import (
@@ -22,7 +22,7 @@ from mer_data.statistics.vocabulary import (
     load_kept_tokens,
     load_vocabulary,
 )
-from mer_data.store import FeatureStore
+from mer_data.store.reader import FeatureStore
 from mer_data.tasks import Task, get_task
 from mer_data.utterances import MODALITIES
 from mer_data.verify.findings import DAMAGE, Finding, Findings, one_line
@@ -131,7 +131,7 @@ def _compute_again(
     """Computing the statistics again from store, split and text encoder gives the same ones."""
     name = statistics.origin["text_encoder"]
     try:
-        from mer_data.text_encoders import load_text_encoder
+        from mer_data.text.encoder import load_text_encoder
 
         encoder = load_text_encoder(name, store.word_pieces)
     except (ImportError, MerDataError) as error:

@@ -72,7 +72,7 @@ def _average(features):
 
 
 def _num_words(raw):
-    from mer_data.sources.csd_files import ComputationalSequence
+    from mer_data.sources.csd.csd_files import ComputationalSequence
 
     words = ComputationalSequence(raw / "words.csd")
     return {video: len(words.read(video)[1]) for video in words.videos}
@@ -80,7 +80,7 @@ def _num_words(raw):
 
 def _own(raw, out):
     from mer_data.alignment import collapse
-    from mer_data.sources.csd_files import ComputationalSequence
+    from mer_data.sources.csd.csd_files import ComputationalSequence
 
     result, num_words = {}, 0
     with Clock() as clock:
@@ -100,7 +100,7 @@ def _build(raw, out):
     from mer_data.sources import load_source_manifest
     from mer_data.sources.catalogue import Folds
     from mer_data.sources.choices import SourceChoices
-    from mer_data.sources.computational_sequences import ComputationalSequences
+    from mer_data.sources.csd.folder import ComputationalSequences
 
     (raw / "folds.json").write_text('{"train": [], "valid": [], "test": []}')
     manifest = load_source_manifest("mosi")

@@ -137,7 +137,7 @@ def _divergence(kind, size, steps, random):
     import torch
 
     from cider.model.attention import AttentionLogits
-    from cider.objectives import attention_divergence
+    from cider.training.losses import attention_divergence
 
     shape = (4, size, 3 * steps, HEADS, WIDTH // HEADS)
     query, key, other_query, other_key = torch.randn(shape, generator=random).unbind()
@@ -197,7 +197,7 @@ def _layers(dropout):
     from torch.nn import functional
 
     from cider.model.attention import MODALITIES, CompositeAttention
-    from cider.model.composite_kernel import ATTENTIONS
+    from cider.model.kernels.composite_kernel import ATTENTIONS
 
     class Plain(CompositeAttention):
         def forward(self, x, key_mask):

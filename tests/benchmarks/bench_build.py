@@ -52,8 +52,8 @@ def _build(raw, out, workers):
     from mer_data.sources import load_source_manifest
     from mer_data.sources.catalogue import Folds
     from mer_data.sources.choices import SourceChoices
-    from mer_data.sources.computational_sequences import ComputationalSequences
-    from mer_data.store import FeatureStore
+    from mer_data.sources.csd.folder import ComputationalSequences
+    from mer_data.store.reader import FeatureStore
 
     (raw / "folds.json").write_text('{"train": [], "valid": [], "test": []}')
     manifest = load_source_manifest("mosei")

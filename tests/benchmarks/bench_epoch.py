@@ -75,9 +75,9 @@ def _make(home, kind, real):
     from mer_data.splits import standard_split
     from mer_data.statistics.class_statistics import class_statistics
     from mer_data.statistics.vocabulary import counterfactual_vocabulary
-    from mer_data.store import FeatureStore
+    from mer_data.store.reader import FeatureStore
     from mer_data.tasks import get_task
-    from mer_data.text_encoders import load_text_encoder
+    from mer_data.text.encoder import load_text_encoder
     from mer_data.workspace import Workspace
 
     os.environ["MER_DATA_HOME"] = str(home)
@@ -98,7 +98,7 @@ def _make(home, kind, real):
 
 def _put_frames(store, path):
     """The store again, with random frames in the place of its features."""
-    from mer_data.store_writer import StoreBlock, writing_store
+    from mer_data.store.writer import StoreBlock, writing_store
     from mer_data.utterances import WORD_DTYPE, Ragged
 
     random, frame, pieces = np.random.default_rng(0), store.utterances, store.word_pieces
@@ -129,7 +129,7 @@ def _epoch(home, precision, threads, steps):
     import torch
 
     from cider.profiling import measure
-    from cider.recipe import find_recipe, load_recipe
+    from cider.recipe.schema import find_recipe, load_recipe
 
     load = os.getloadavg()[0]
     torch.set_num_threads(threads)

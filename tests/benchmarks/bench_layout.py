@@ -61,7 +61,7 @@ def _lay_out(base, target, kib, libver, compression, checksums):
 
 
 def _read(path):
-    from mer_data.store import FeatureStore
+    from mer_data.store.reader import FeatureStore
 
     store = FeatureStore.open(path)
     order = np.random.default_rng(0).permutation(len(store))

@@ -39,7 +39,7 @@ def run():
 
 
 def _make_pickle(target, store):
-    from mer_data.store import FeatureStore
+    from mer_data.store.reader import FeatureStore
 
     opened = FeatureStore.open(store)
     num = len(opened)
@@ -63,7 +63,7 @@ def _batches(num):
 
 def _store(path):
     start = time.perf_counter()
-    from mer_data.store import FeatureStore
+    from mer_data.store.reader import FeatureStore
 
     imported = time.perf_counter()
     store = FeatureStore.open(path)

@@ -15,7 +15,7 @@ from measure import Clock, in_process, report, table
 from mer_data.build import build_store
 from mer_data.sources import open_source
 from mer_data.splits import RepartitionSettings, repartition
-from mer_data.store import FeatureStore
+from mer_data.store.reader import FeatureStore
 from mer_data.tasks import TASKS
 
 NUM_GENERATED = 1_000_000

@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from mer_data.sources.csd_files import ComputationalSequence, write_computational_sequence
-from mer_data.store_writer import StoreBlock, writing_store
+from mer_data.sources.csd.csd_files import ComputationalSequence, write_computational_sequence
+from mer_data.store.writer import StoreBlock, writing_store
+from mer_data.text.tokenizer import WordPieces
 from mer_data.utterances import WORD_DTYPE, Ragged
-from mer_data.word_pieces import WordPieces
 
 MOSEI_UTTERANCES, MEAN_S = 23_000, 7.0
 MOSEI_WIDTHS = {"audio": 74, "vision": 35}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cider.recipe import Recipe, load_recipe
+from cider.recipe.schema import Recipe, load_recipe
 
 TINY_RECIPE = """
 name: tiny
@@ -50,9 +50,9 @@ def _fill() -> None:
     from mer_data.splits import RepartitionSettings, SplitManifest, repartition, standard_split
     from mer_data.statistics.class_statistics import class_statistics
     from mer_data.statistics.vocabulary import counterfactual_vocabulary
-    from mer_data.store import FeatureStore
+    from mer_data.store.reader import FeatureStore
     from mer_data.tasks import get_task
-    from mer_data.text_encoders import load_text_encoder
+    from mer_data.text.encoder import load_text_encoder
     from mer_data.workspace import Workspace
 
     workspace, task = Workspace("sample"), get_task("binary")
@@ -76,7 +76,7 @@ def _fill() -> None:
         ("unaligned", "ood_binary_seed0"),
         ("aligned", "standard"),
     ):
-        store = workspace.choose_store(alignment)
+        store = choose_store(workspace, alignment)
         split_path = workspace.split_path(name)
         split = SplitManifest.load(split_path)
         class_statistics(store, split, task, encoder).save(
@@ -114,10 +114,10 @@ def make_recipe(tmp_path_factory) -> Callable[..., Recipe]:
 @pytest.fixture(scope="session")
 def trained_run(tiny_home, make_recipe, tmp_path_factory) -> Path:
     """A run of four epochs on the tiny workspace, evaluated; read it only, ``own_run`` is a copy."""
-    from cider.evaluation.run import evaluate_run
-    from cider.experiment import Experiment
-    from cider.run_folder import RunFolder
-    from cider.training import Trainer
+    from cider.evaluation.evaluate import evaluate_run
+    from cider.runs.experiment import Experiment
+    from cider.runs.folder import RunFolder
+    from cider.training.trainer import Trainer
 
     folder = tmp_path_factory.mktemp("runs") / "tiny-seed1111"
     with pytest.MonkeyPatch.context() as patch:
@@ -144,7 +144,7 @@ def second_corpus(trained_run, tmp_path_factory) -> Path:
     from mer_data.sources import open_source
     from mer_data.sources.sample import SampleSize, write_sample
     from mer_data.splits import standard_split
-    from mer_data.store import FeatureStore
+    from mer_data.store.reader import FeatureStore
 
     folder = tmp_path_factory.mktemp("second")
     write_sample(folder / "raw", 1, SampleSize(8, 8))

@@ -6,12 +6,12 @@ import pytest
 import torch
 from plain_attention import plain_divergence, plain_forward
 
-from cider import objectives
-from cider.experiment import Experiment
 from cider.model.attention import AttentionLogits
-from cider.run_folder import RunFolder
-from cider.training import Trainer
-from mer_data.batches import make_loader
+from cider.runs.experiment import Experiment
+from cider.runs.folder import RunFolder
+from cider.training import losses as objectives
+from cider.training.trainer import Trainer
+from mer_data.torch_data.batches import make_loader
 
 WITHOUT_DROPOUT = tuple(
     f"model.{name}_dropout=0" for name in ("attention", "embedding", "output", "relu", "residual")

@@ -2,10 +2,10 @@
 
 import torch
 
-from cider.experiment import Experiment
-from cider.run_folder import RunFolder
-from cider.training import Trainer
-from mer_data.batches import make_loader
+from cider.runs.experiment import Experiment
+from cider.runs.folder import RunFolder
+from cider.training.trainer import Trainer
+from mer_data.torch_data.batches import make_loader
 
 #: The precision of numbers that are compared closely; by default a processor chooses.
 FLOAT32 = "training.mixed_precision='no'"

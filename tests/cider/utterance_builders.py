@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-from cider.model import FeatureShapes
-from mer_data.batches import Batch, SpecialTokens
+from cider.model.architecture import FeatureShapes
+from mer_data.torch_data.batches import Batch, SpecialTokens
 
 SPECIAL = SpecialTokens(pad=0, unk=1, cls=2, sep=3, mask=4)
 UNALIGNED = FeatureShapes(

@@ -8,15 +8,14 @@ import pytest
 from pages import PAGES, blocks
 from walking import write_own_model
 
-from cider.evaluation.run import evaluate_run
-from cider.experiment import Experiment
-from cider.maci import causal_head_size
-from cider.model import count_parameters
+from cider.evaluation.evaluate import evaluate_run
+from cider.models.backbone_model import causal_head_size, count_parameters
 from cider.models.own_code import load_code
 from cider.models.registry import MODELS
-from cider.recipe import find_recipe, load_recipe
-from cider.run_folder import RunFolder
-from cider.training_runs import train_run
+from cider.recipe.schema import find_recipe, load_recipe
+from cider.runs.experiment import Experiment
+from cider.runs.folder import RunFolder
+from cider.training.many_runs import train_run
 from mer_data.splits import SplitManifest
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pages import blocks, table_rows, text_of
 
-from mer_data.store import FORMAT, JSON_ATTRIBUTES, VERSION, FeatureStore
+from mer_data.store.reader import FORMAT, JSON_ATTRIBUTES, VERSION, FeatureStore
 
 PAGE = "store-format.md"
 ALIGNMENTS = ("unaligned", "aligned")

@@ -16,7 +16,7 @@ import click
 from click.testing import CliRunner, Result
 from pages import PROGRAMS, blocks, shell_commands
 
-from mer_data.store import FeatureStore
+from mer_data.store.reader import FeatureStore
 
 ONLY_PARSED: dict[str, str] = {
     "mer-data download": "asks the servers of others; only --dry-run is run",
@@ -33,7 +33,7 @@ OTHER_PROGRAMS: dict[str, str] = {
     "mmsa-env/bin/python": "the environment of MMSA: tests/test_mmsa_client.py",
     "MMSA_PYTHON=$PWD/mmsa-env/bin/python": "the environment of MMSA: tests/test_mmsa_client.py",
     "dask": "a cluster",
-    "torchrun": "several processes: tests/cider/test_distributed.py",
+    "torchrun": "several processes: tests/cider/training/test_distributed_training.py",
     "make": "a virtual environment, minutes",
 }
 _AS_WRITTEN = ("sources", "cite", "download", "reproduce")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fuzz.kinds import Computed, Kind, digest, prepare_sample, run
-from mer_data.store import FeatureStore
+from mer_data.store.reader import FeatureStore
 from mer_data.workspace import Workspace, choose_inputs
 
 

@@ -32,10 +32,10 @@ def prepare_run(folder, *, stopped):
     """The workspace with its inputs, and a run of one tiny model."""
     import torch
 
-    from cider.experiment import Experiment
-    from cider.recipe import load_recipe
-    from cider.run_folder import RunFolder
-    from cider.training import Trainer
+    from cider.recipe.schema import load_recipe
+    from cider.runs.experiment import Experiment
+    from cider.runs.folder import RunFolder
+    from cider.training.trainer import Trainer
 
     torch.set_num_threads(1)
     prepare_sample(folder)

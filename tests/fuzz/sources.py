@@ -12,7 +12,7 @@ from builders import make_csd_folder, mmsa_folds
 
 from fuzz.kinds import Computed, Kind, run
 from fuzz.mutations import change_bytes, change_folds, change_opcodes
-from mer_data.word_pieces import WordPieces
+from mer_data.text.tokenizer import WordPieces
 
 TEXTS = ["good film", "bad plot indeed", "it was", "dull"]
 

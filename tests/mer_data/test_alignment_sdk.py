@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mer_data.alignment import TOLERANCE_S, collapse
-from mer_data.sources.csd_files import ComputationalSequence, write_computational_sequence
+from mer_data.sources.csd.csd_files import ComputationalSequence, write_computational_sequence
 
 
 def write_corpus(folder):

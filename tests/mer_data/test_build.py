@@ -17,10 +17,10 @@ from builders import (
 
 from mer_data.build import build_store
 from mer_data.errors import SourceError
-from mer_data.files import sha256_file
+from mer_data.files.writing import sha256_file
 from mer_data.sources import open_source
 from mer_data.sources.catalogue import FeatureSet
-from mer_data.store import FeatureStore
+from mer_data.store.reader import FeatureStore
 
 
 def row_of(store, name):

@@ -6,7 +6,7 @@ from builders import make_csd_folder, make_words, open_csd, small_corpus, with_v
 
 from mer_data.build import build_store
 from mer_data.errors import SourceError
-from mer_data.store import FeatureStore
+from mer_data.store.reader import FeatureStore
 
 TRANSCRIPTS = {
     "va_1": "good film",

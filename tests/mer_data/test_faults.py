@@ -22,10 +22,10 @@ from builders import (
 
 from mer_data.build import build_store
 from mer_data.errors import SourceError, StoreError
-from mer_data.files import complete_or_absent, write_text
-from mer_data.hdf5_files import CarefulFile, writing_hdf5
+from mer_data.files.hdf5_files import CarefulFile, writing_hdf5
+from mer_data.files.writing import complete_or_absent, write_text
 from mer_data.sources import open_source
-from mer_data.store import FeatureStore
+from mer_data.store.reader import FeatureStore
 
 BUILD = """
 import sys

@@ -12,7 +12,7 @@ from mer_data.inspect import describe, summarise, summarise_utterance, time_line
 from mer_data.splits import standard_split
 from mer_data.statistics.class_statistics import ClassStatistics
 from mer_data.statistics.vocabulary import counterfactual_vocabulary
-from mer_data.store import FeatureStore
+from mer_data.store.reader import FeatureStore
 from mer_data.tasks import TASKS
 
 

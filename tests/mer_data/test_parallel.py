@@ -11,7 +11,7 @@ from mer_data.errors import MerDataError, SourceError
 from mer_data.parallel import in_order
 from mer_data.sources import open_source
 from mer_data.sources.sample import SampleSize, write_sample
-from mer_data.store import FeatureStore
+from mer_data.store.reader import FeatureStore
 
 
 class Slow:

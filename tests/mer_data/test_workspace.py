@@ -5,6 +5,7 @@ import pytest
 from exact_stores import write_store
 
 from mer_data.errors import StoreError, WorkspaceError
+from mer_data.store.choose import any_store, choose_store
 from mer_data.workspace import Workspace, home, only_dataset
 
 SAMPLE = Workspace("sample")
@@ -57,13 +58,13 @@ def test_no_store_names_the_command():
     with pytest.raises(
         WorkspaceError, match=r"no store of sample in .*store\. Make it with `mer-data build"
     ) as e:
-        SAMPLE.choose_store(None)
+        choose_store(SAMPLE, None)
     assert str(e.value).endswith("`mer-data build --dataset sample --alignment unaligned`.")
 
 
 def test_the_only_store_is_taken():
     path = put_store("anything")
-    assert SAMPLE.choose_store(None).path == path
+    assert choose_store(SAMPLE, None).path == path
 
 
 def test_several_stores_are_listed_and_the_option_is_named():
@@ -72,15 +73,15 @@ def test_several_stores_are_listed_and_the_option_is_named():
     with pytest.raises(
         WorkspaceError, match=r"several stores .*: found aligned, unaligned\. .* --alignment NAME"
     ):
-        SAMPLE.choose_store(None)
+        choose_store(SAMPLE, None)
 
 
 def test_a_store_is_taken_by_name_or_path(tmp_path):
     put_store("unaligned")
     path = put_store("aligned")
-    assert SAMPLE.choose_store("aligned").path == path
+    assert choose_store(SAMPLE, "aligned").path == path
     elsewhere = Path(shutil.copy(path, tmp_path / "mine.h5"))
-    assert SAMPLE.choose_store(str(elsewhere)).path == elsewhere
+    assert choose_store(SAMPLE, str(elsewhere)).path == elsewhere
 
 
 def test_an_unknown_store_lists_the_known_ones():
@@ -88,18 +89,18 @@ def test_an_unknown_store_lists_the_known_ones():
     with pytest.raises(
         WorkspaceError, match=r"no store 'x' in .*: found aligned\. Make it with `mer-data build"
     ):
-        SAMPLE.choose_store("x")
+        choose_store(SAMPLE, "x")
     with pytest.raises(WorkspaceError, match=r"no store '/no/x\.h5' in "):
-        SAMPLE.choose_store("/no/x.h5")
+        choose_store(SAMPLE, "/no/x.h5")
     with pytest.raises(WorkspaceError, match=r"no store 'x' in .*: found none\."):
-        Workspace("mosi").choose_store("x")
+        choose_store(Workspace("mosi"), "x")
 
 
 @pytest.mark.parametrize(
     ("choose", "command"),
     [
-        (lambda: SAMPLE.choose_store("aligned"), "build --dataset sample --alignment aligned"),
-        (lambda: SAMPLE.choose_store("x"), "build --dataset sample --alignment unaligned"),
+        (lambda: choose_store(SAMPLE, "aligned"), "build --dataset sample --alignment aligned"),
+        (lambda: choose_store(SAMPLE, "x"), "build --dataset sample --alignment unaligned"),
         (lambda: SAMPLE.choose_split("standard"), "standard-split --dataset sample"),
         (
             lambda: SAMPLE.choose_split("ood_seven_seed3"),
@@ -118,13 +119,13 @@ def test_a_store_that_is_no_store_is_an_error():
     path.parent.mkdir(parents=True)
     path.write_text("not HDF5")
     with pytest.raises(StoreError, match=r"unaligned\.h5"):
-        SAMPLE.choose_store(None)
+        choose_store(SAMPLE, None)
 
 
 def test_half_written_files_are_not_found():
     path = put_store("unaligned")
     shutil.copy(path, path.with_name(".aligned.h5.123.partial"))
-    assert SAMPLE.choose_store(None).path == path
+    assert choose_store(SAMPLE, None).path == path
 
 
 def test_splits_follow_the_same_rule(tmp_path):
@@ -149,15 +150,15 @@ def test_splits_follow_the_same_rule(tmp_path):
 def test_any_store_takes_the_first_of_those_that_agree():
     put_store("unaligned")
     path = put_store("aligned")
-    assert SAMPLE.any_store(None).path == path
+    assert any_store(SAMPLE, None).path == path
 
 
 def test_any_store_asks_where_they_disagree():
     put_store("unaligned")
     path = put_store("aligned", texts=["other words"])
     with pytest.raises(WorkspaceError, match=r"several stores of sample .*: found aligned, unaligned"):
-        SAMPLE.any_store(None)
-    assert SAMPLE.any_store("aligned").path == path
+        any_store(SAMPLE, None)
+    assert any_store(SAMPLE, "aligned").path == path
 
 
 def test_any_store_asks_where_the_folds_differ():
@@ -166,12 +167,12 @@ def test_any_store_asks_where_the_folds_differ():
         path.unlink()
         write_store(path, ["a b"], folds=[fold])
     with pytest.raises(WorkspaceError, match=r"several stores of sample .*: found aligned, published"):
-        SAMPLE.any_store(None)
+        any_store(SAMPLE, None)
 
 
 def test_any_store_without_a_store_names_the_command():
     with pytest.raises(WorkspaceError, match=r"no store of sample .*mer-data build"):
-        SAMPLE.any_store(None)
+        any_store(SAMPLE, None)
 
 
 def test_only_dataset():

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, cast
 
 from mer_data.errors import SourceError
-from mer_data.files import sha256_file
+from mer_data.files.writing import sha256_file
 from mer_data.sources.catalogue import Collection, PublishedFile
 from mer_data.sources.download.connection import Report, ask
 from mer_data.sources.download.faults import AttemptError, Failure, StoppedError

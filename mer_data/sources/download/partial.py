@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from mer_data.files import read_json, write_json
+from mer_data.files.writing import read_json, write_json
 
 
 @dataclass(frozen=True)

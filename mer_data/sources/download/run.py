@@ -13,7 +13,7 @@ from typing import Literal
 from filelock import FileLock
 
 from mer_data.errors import SourceError
-from mer_data.files import sync_folder
+from mer_data.files.writing import sync_folder
 from mer_data.sources.content import check_file
 from mer_data.sources.download.connection import Report, probe_size
 from mer_data.sources.download.faults import DownloadError, Failure

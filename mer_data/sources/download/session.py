@@ -14,11 +14,11 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-import mer_data
 from mer_data.sources.download.faults import SlowError
 from mer_data.sources.download.settings import DownloadSettings
+from mer_data.version import __version__
 
-_HEADERS = {"Accept-Encoding": "identity", "User-Agent": f"mer-data/{mer_data.__version__}"}
+_HEADERS = {"Accept-Encoding": "identity", "User-Agent": f"mer-data/{__version__}"}
 _MOST_HEADER_BYTES = 1 << 20
 
 

@@ -28,9 +28,9 @@ def fails():
 @pytest.fixture
 def hardly_trained(home, make_recipe, tmp_path):
     """A run with the weights of the start: ``hardly_trained("plain", "model.maci=none")``."""
-    from cider.experiment import Experiment
-    from cider.run_folder import RunFolder
-    from cider.training import Trainer
+    from cider.runs.experiment import Experiment
+    from cider.runs.folder import RunFolder
+    from cider.training.trainer import Trainer
 
     def make(name, *overrides):
         experiment, run = Experiment.open(make_recipe(*overrides)), RunFolder(tmp_path / name)

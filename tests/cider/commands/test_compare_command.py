@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from cider.evaluation.run import Choices, evaluate_run
+from cider.evaluation.evaluate import Choices, evaluate_run
 
 pytestmark = pytest.mark.usefixtures("quick_figures")
 

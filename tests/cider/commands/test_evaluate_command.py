@@ -101,9 +101,9 @@ def test_smm_has_its_seven_cases(home, cider, fails, own_run):
 
 
 def test_runs_of_different_recipes_are_not_averaged(home, cider, make_recipe, own_run, tmp_path):
-    from cider.experiment import Experiment
-    from cider.run_folder import RunFolder
-    from cider.training import Trainer
+    from cider.runs.experiment import Experiment
+    from cider.runs.folder import RunFolder
+    from cider.training.trainer import Trainer
 
     experiment = Experiment.open(make_recipe("task=seven", "model.maci=none"))
     run = RunFolder(tmp_path / "seven")

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cider.inference import SentimentPredictor
+from cider.prediction.sentiment_predictor import SentimentPredictor
 from mer_data.splits import SplitManifest
 
 

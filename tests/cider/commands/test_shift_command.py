@@ -6,6 +6,7 @@ import pytest
 
 from mer_data.splits import RepartitionSettings, repartition
 from mer_data.splits.manifest import SplitManifest
+from mer_data.store.choose import choose_store
 from mer_data.tasks import get_task
 from mer_data.workspace import Workspace
 
@@ -30,7 +31,7 @@ def series_home(tiny_home, make_recipe, tmp_path_factory):
             "matplotlib.figure.Figure.savefig", lambda figure, path, **_: Path(path).write_bytes(b"1")
         )
         workspace = Workspace("sample")
-        store = workspace.choose_store("unaligned")
+        store = choose_store(workspace, "unaligned")
         settings = RepartitionSettings(seed=3, label_tolerance=0.1, steps_per_utterance=2)
         manifests = repartition(
             store.utterances,

@@ -3,10 +3,10 @@ import json
 import pytest
 from training_helpers import files_of
 
-from cider.recipe import load_recipe
-from cider.run_folder import RunFolder
-from cider.training import TrainingResult
-from cider.training_runs import TrainedRun
+from cider.recipe.schema import load_recipe
+from cider.runs.folder import RunFolder
+from cider.training.many_runs import TrainedRun
+from cider.training.trainer import TrainingResult
 
 #: Two epochs of the packaged recipe, with the split named, as the workspace has two.
 SHORT = ("train", "sample", "--set", "training.max_epochs=2", "--set", "data.split=standard")

@@ -3,7 +3,7 @@ import json
 import pandas as pd
 import pytest
 
-from cider.recipe import load_recipe
+from cider.recipe.schema import load_recipe
 
 
 @pytest.fixture

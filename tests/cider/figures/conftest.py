@@ -1,8 +1,8 @@
 import pytest
 
-from cider.experiment import Experiment
-from cider.run_folder import RunFolder
-from cider.training_runs import train_run
+from cider.runs.experiment import Experiment
+from cider.runs.folder import RunFolder
+from cider.training.many_runs import train_run
 
 
 @pytest.fixture

@@ -4,14 +4,14 @@ import json
 import numpy as np
 import pytest
 
-from cider.evaluation.predictor import COUNTERFACTUAL, FACTUAL
 from cider.figures import correction as module
 from cider.figures import explain_correction
 from cider.figures.correction import BOTH, MCM, PLAIN, Piece
 from cider.figures.correction import COUNTERFACTUAL_TEXT as CF
 from cider.figures.correction_chart import wrap_pieces
 from cider.figures.trained import TrainedRun
-from cider.inference.tau import Tau
+from cider.prediction.chosen_tau import Tau
+from cider.scoring.prediction_frame import COUNTERFACTUAL, FACTUAL
 from mer_data.errors import RunError
 
 pytestmark = pytest.mark.usefixtures("home")

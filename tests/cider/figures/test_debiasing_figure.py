@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from cider.evaluation.conditions import condition_of
-from cider.evaluation.debiasing import TAU_GRID
-from cider.evaluation.predictor import COUNTERFACTUAL, FACTUAL
 from cider.figures import explain_debiasing
 from cider.figures.trained import TrainedRun
+from cider.scoring.conditions import condition_of
+from cider.scoring.prediction_frame import COUNTERFACTUAL, FACTUAL
+from cider.scoring.subtraction import TAU_GRID
 from mer_data.errors import MerDataError, RunError
 
 pytestmark = pytest.mark.usefixtures("home")

@@ -5,12 +5,12 @@ import pandas as pd
 import pytest
 from sklearn.metrics import pairwise_distances
 
-from cider.evaluation.conditions import condition_of
 from cider.figures import embed_runs
 from cider.figures.embedding import class_silhouette, project
 from cider.figures.trained import TrainedRun
+from cider.scoring.conditions import condition_of
 from mer_data.errors import MerDataError, RunError
-from mer_data.reports.scatter import ScatterPanel, scatter_chart
+from mer_data.reports.charts.scatter import ScatterPanel, scatter_chart
 
 
 def test_joint_representations_are_the_models_own_for_any_company(home, trained_run):

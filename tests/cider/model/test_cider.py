@@ -12,19 +12,13 @@ from utterance_builders import (
     make_utterances,
 )
 
-from cider import objectives
-from cider.model import (
-    Architecture,
-    CausalHead,
-    CIDer,
-    FeatureShapes,
-    PlainHead,
-    causal_parameter_count,
-    count_parameters,
-    parameter_groups,
-)
+from cider.debiasing.causal_head import CausalHead, PlainHead
+from cider.model.architecture import Architecture, FeatureShapes
+from cider.model.cider import CIDer
+from cider.models.backbone_model import causal_parameter_count, count_parameters, parameter_groups
+from cider.training import losses as objectives
 from mer_data.errors import MerDataError, StatisticsError
-from mer_data.missing import Positions, apply, rmfm
+from mer_data.torch_data.missing import Positions, apply, rmfm
 
 ALIGNED = dataclasses.replace(UNALIGNED, audio_length=9, vision_length=9, aligned=True)
 SMALL = Architecture(width=8, layers=2, heads=2)

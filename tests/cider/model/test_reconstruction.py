@@ -1,7 +1,7 @@
 import torch
 
+from cider.model.architecture import FeatureShapes
 from cider.model.reconstruction import FrameReconstruction, ReconstructionHeads
-from cider.model.shapes import FeatureShapes
 
 SHAPES = FeatureShapes(
     text_width=6, audio_width=2, vision_width=3, text_length=5, audio_length=9, vision_length=7, aligned=False

@@ -20,13 +20,15 @@ from test_cider import (
     predict,
 )
 
-from cider import objectives
-from cider.model import Architecture, CIDer, count_parameters
+from cider.model.architecture import Architecture
 from cider.model.attention import CompositeAttention
+from cider.model.cider import CIDer
 from cider.model.transformer import CompositeTransformer, sinusoids
 from cider.model.vanilla_attention import VanillaAttention
+from cider.models.backbone_model import count_parameters
+from cider.training import losses as objectives
 from mer_data.errors import MerDataError
-from mer_data.missing import Positions, apply, rmfm
+from mer_data.torch_data.missing import Positions, apply, rmfm
 
 FRAMES = dataclasses.replace(SMALL, word_alignment=False)
 VANILLA = dataclasses.replace(SMALL, fusion="vanilla")

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from cider.model.shapes import Architecture
+from cider.model.architecture import Architecture
 from cider.model.transformer import CompositeLayer, CompositeTransformer, sinusoids
 
 

@@ -15,10 +15,10 @@ from utterance_builders import (
     make_utterances,
 )
 
-from cider.maci import Backbone, JointRepresentation
-from cider.models.dlf import DLF
+from cider.models.backbone import Backbone, JointRepresentation
+from cider.models.dlf.backbone import DLF
 from cider.models.mplmm import MPLMM
-from mer_data.missing import Positions, apply, rmfm, rmm
+from mer_data.torch_data.missing import Positions, apply, rmfm, rmm
 
 #: Beside those, a single frame, and texts and frames shorter than any kernel.
 LENGTHS = [*UNALIGNED_LENGTHS, (4, 1, 1), (2, 2, 11), (9, 14, 2)]

@@ -9,10 +9,10 @@ import yaml
 from baseline_builders import SMALL, page_text
 from training_helpers import log_of, make_trainer, train_batch, without_dropout
 
-from cider.model import CausalHead
-from cider.models.dlf import DLF
+from cider.debiasing.causal_head import CausalHead
+from cider.models.dlf.backbone import DLF
 from cider.models.mplmm import MPLMM
-from cider.recipe import load_recipe
+from cider.recipe.schema import load_recipe
 
 KINDS = pytest.mark.parametrize("kind", [DLF, MPLMM])
 

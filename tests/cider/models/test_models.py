@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from cider.experiment import Experiment
-from cider.model import count_parameters
+from cider.models.backbone_model import count_parameters
 from cider.models.registry import MODELS
-from mer_data.batches import Collator, UtteranceDataset
-from mer_data.missing import Positions, apply, rmm, smm
+from cider.runs.experiment import Experiment
+from mer_data.torch_data.batches import Collator, UtteranceDataset
+from mer_data.torch_data.missing import Positions, apply, rmm, smm
 
 every_model = pytest.mark.parametrize("name", sorted(MODELS))
 

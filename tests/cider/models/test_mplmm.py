@@ -16,7 +16,7 @@ from torch.nn import functional
 from utterance_builders import SPECIAL, assert_close, collate, make_utterances
 
 from cider.models.mplmm import MPLMM, Generator, MPLMMSettings, lost_modalities
-from cider.models.steps import Steps
+from cider.models.shared.steps import Steps
 from mer_data.errors import MerDataError
 
 UNK, CLS, SEP, MASK = SPECIAL.unk, SPECIAL.cls, SPECIAL.sep, SPECIAL.mask

@@ -8,7 +8,7 @@ from cider.models import own_code
 from cider.models.own_code import code_digests, installed_module, load_code, loaded_files
 from cider.models.registry import find_model
 from mer_data.errors import RecipeError
-from mer_data.files import sha256_file
+from mer_data.files.writing import sha256_file
 
 SOURCE = """
 from pathlib import Path

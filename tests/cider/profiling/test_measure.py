@@ -3,11 +3,11 @@ import math
 import pytest
 import torch
 
-from cider.experiment import Experiment
 from cider.profiling import PAPER, measure
 from cider.profiling.machine import device_name, memory_now, peak_memory
 from cider.profiling.measure import _split
 from cider.profiling.parts import BACKWARD, LOADING, OPTIMISER, Span, parts_of
+from cider.runs.experiment import Experiment
 from mer_data.errors import RecipeError
 
 

@@ -3,8 +3,6 @@ import time
 import pytest
 import torch
 
-from cider import objectives, training, training_step, two_step
-from cider.experiment import Experiment
 from cider.profiling.parts import (
     BACKWARD,
     ENCODER_BACKWARD,
@@ -18,9 +16,14 @@ from cider.profiling.parts import (
     parts_of,
     timed_parts,
 )
-from cider.run_folder import RunFolder
-from cider.training import Trainer
-from mer_data.batches import load_batches
+from cider.runs.experiment import Experiment
+from cider.runs.folder import RunFolder
+from cider.training import losses as objectives
+from cider.training import step as training_step
+from cider.training import trainer as training
+from cider.training import two_step
+from cider.training.trainer import Trainer
+from mer_data.torch_data.batches import load_batches
 
 
 class Clock:
@@ -134,8 +137,8 @@ def test_all_losses_and_draws_are_wrapped(trainer):
     with timed_parts(trainer.model, PartTimer()):
         wrapped = {name for name, value in vars(objectives).items() if value is not before[name]}
         assert {"classification", "reconstruction", "attention_divergence", "joint_distance"} <= wrapped
-        assert training_step.draw.__wrapped__.__module__ == "mer_data.missing"
-        assert two_step.apply.__wrapped__.__module__ == "mer_data.missing"
+        assert training_step.draw.__wrapped__.__module__ == "mer_data.torch_data.missing"
+        assert two_step.apply.__wrapped__.__module__ == "mer_data.torch_data.missing"
     assert {LOSSES, MISSING} <= set(parts_of(trainer.model))
 
 

@@ -6,10 +6,10 @@ import shutil
 import pytest
 from training_helpers import files_of
 
-from cider.recipe import load_recipe
-from cider.run_folder import RunFolder
+from cider.recipe.schema import load_recipe
+from cider.runs.folder import RunFolder
 from cider.runs.folder_state import FolderState, refuse_nesting, require_run
-from cider.training_runs import resume_run, train_run
+from cider.training.many_runs import resume_run, train_run
 from mer_data.errors import RecipeError, RunError
 
 
@@ -122,7 +122,7 @@ def test_a_replacement_that_was_killed_can_be_repeated(home, own_run, make_recip
         whole(path, *more, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr("cider.run_folder.shutil.rmtree", stop)
+        patch.setattr("cider.runs.folder.shutil.rmtree", stop)
         with pytest.raises(KeyboardInterrupt):
             train_run(make_recipe(), own_run, quiet, force=True)
     assert (own_run / "provenance.json").is_file()

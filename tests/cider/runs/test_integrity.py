@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from training_helpers import make_trainer
 
-from cider.evaluation.run import Choices, compare_evaluated, evaluate_run
+from cider.evaluation.evaluate import Choices, compare_evaluated, evaluate_run
 from cider.figures import explain_debiasing
-from cider.inference import SentimentPredictor
-from cider.run_folder import RunFolder
+from cider.prediction.sentiment_predictor import SentimentPredictor
 from cider.runs import integrity
-from cider.runs.integrity import DamagedRunError, check_file, read_result, seal
-from cider.training_runs import resume_run
-from mer_data.errors import RunError
+from cider.runs.folder import RunFolder
+from cider.runs.integrity import check_file, read_result, seal
+from cider.training.many_runs import resume_run
+from mer_data.errors import DamagedRunError, RunError
 
 pytestmark = pytest.mark.usefixtures("quick_figures")
 WEIGHTS = "checkpoints/best.safetensors"
@@ -140,8 +140,8 @@ def unfinished(home, make_recipe, tmp_path):
 @pytest.mark.parametrize("reader", ["evaluate", "predict", "figure"])
 def test_what_is_read_of_an_unfinished_run_is_told(unfinished, reader, caplog):
     if reader == "predict":
-        from cider.inference import save_model_card
-        from cider.run_folder import open_run
+        from cider.prediction.model_card import save_model_card
+        from cider.runs.folder import open_run
 
         run, experiment = open_run(unfinished)
         save_model_card(run, experiment, experiment.build_model())

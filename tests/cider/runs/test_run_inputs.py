@@ -6,12 +6,12 @@ import shutil
 import pytest
 from training_helpers import make_trainer
 
-from cider.evaluation.run import Choices, evaluate_run
-from cider.experiment import Experiment
-from cider.recipe import load_recipe
-from cider.run_folder import RunFolder, open_run
+from cider.evaluation.evaluate import Choices, evaluate_run
+from cider.recipe.schema import load_recipe
+from cider.runs.experiment import Experiment
+from cider.runs.folder import RunFolder, open_run
 from cider.runs.inputs import asks_for, input_digest, recipe_difference
-from cider.training_runs import resume_run, train_seeds
+from cider.training.many_runs import resume_run, train_seeds
 from mer_data.errors import RunError
 from mer_data.workspace import Workspace
 
@@ -71,7 +71,7 @@ def test_a_run_from_before_splits_were_named_finds_its_own_too(own_home, own_run
 
 
 def _sha(path):
-    from mer_data.files import sha256_file
+    from mer_data.files.writing import sha256_file
 
     return sha256_file(path)
 

@@ -10,8 +10,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from mer_data.cli_options import OneLineErrors, repeated
 from mer_data.commands import main
-from mer_data.commands.shared import OneLineErrors, repeated
 from mer_data.errors import SourceError
 from mer_data.sources import sample
 from mer_data.workspace import Workspace

@@ -6,7 +6,7 @@ from exact_stores import write_store
 
 from mer_data.splits import SplitManifest
 from mer_data.statistics.vocabulary import load_kept_tokens, vocabulary_origin
-from mer_data.store import FeatureStore
+from mer_data.store.reader import FeatureStore
 from mer_data.tasks import TASKS
 from mer_data.workspace import Workspace
 

@@ -9,7 +9,7 @@ from download_corpus import FACE, TONE, describe_corpus, make_csd_bytes, sha256
 from file_server import running
 
 from mer_data.commands import main
-from mer_data.commands.bars import transfer_bars
+from mer_data.progress import transfer_bars
 from mer_data.workspace import Workspace
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from mer_data.export.parquet import words_path
 from mer_data.splits import SplitManifest
-from mer_data.store import FeatureStore
+from mer_data.store.reader import FeatureStore
 from mer_data.workspace import Workspace
 
 

@@ -7,7 +7,7 @@ from builders import mmsa_folds, write_csd, write_pickle
 from click.testing import CliRunner
 
 from mer_data.commands import main
-from mer_data.word_pieces import WordPieces
+from mer_data.text.tokenizer import WordPieces
 from mer_data.workspace import Workspace
 
 VIDEOS = ["03bSnISJMiM", "0h-zjBukYpk", "2iD-tVS8NPw"]

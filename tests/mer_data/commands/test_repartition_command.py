@@ -8,7 +8,7 @@ import pytest
 from exact_stores import write_store
 
 from mer_data.splits import SplitManifest
-from mer_data.splits.shift import deviations_above_random
+from mer_data.splits.shift.measure import deviations_above_random
 from mer_data.workspace import Workspace
 
 TINY = ("--min-count", 3, "--label-tolerance", 0.1)

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from mer_data.splits import SplitManifest
-from mer_data.store import FeatureStore
+from mer_data.store.reader import FeatureStore
 from mer_data.workspace import Workspace
 
 

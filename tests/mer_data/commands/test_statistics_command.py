@@ -86,7 +86,7 @@ def test_without_store_or_split_the_command_is_named(refuse, put_store):
 
 
 def test_a_split_without_training_utterances_is_one_line(refuse, put_store):
-    from mer_data.store import FeatureStore
+    from mer_data.store.reader import FeatureStore
 
     store = FeatureStore.open(put_store())
     split_of(store, [], [], range(4)).save(Workspace("sample").split_path("only_test"))

@@ -5,7 +5,7 @@ from described_stores import described_store
 from exact_stores import split_of
 
 from mer_data.export.facts import collect_facts
-from mer_data.store import FeatureStore
+from mer_data.store.reader import FeatureStore
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import h5py
 from exact_stores import WIDTHS, write_store
 
 from mer_data.splits import standard_split
-from mer_data.store import FeatureStore
+from mer_data.store.reader import FeatureStore
 
 ATTRIBUTES = {
     "columns": {name: [f"{name}{i}" for i in range(width)] for name, width in WIDTHS.items()},

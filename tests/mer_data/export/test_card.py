@@ -34,7 +34,7 @@ def section_of(text, heading):
 
 @pytest.fixture(scope="module")
 def ood(sample_stores):
-    from mer_data.store import FeatureStore
+    from mer_data.store.reader import FeatureStore
 
     store = FeatureStore.open(sample_stores["unaligned"])
     settings = RepartitionSettings(min_count=3, label_tolerance=0.1)

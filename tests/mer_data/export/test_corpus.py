@@ -6,7 +6,7 @@ import pytest
 
 from mer_data.export.corpus import UNKNOWN_TERMS, Corpus, corpus_of
 from mer_data.sources.catalogue import load_source_manifest
-from mer_data.store import FeatureStore
+from mer_data.store.reader import FeatureStore
 
 
 def with_attributes(store, **changes):

@@ -12,7 +12,7 @@ from mer_data.export.croissant import croissant_card, parquet_path, write_croiss
 from mer_data.export.croissant_context import CONTEXT
 from mer_data.export.facts import collect_facts
 from mer_data.export.parquet import export_parquet
-from mer_data.store import FeatureStore
+from mer_data.store.reader import FeatureStore
 
 pytestmark = pytest.mark.filterwarnings("ignore:ConjunctiveGraph", "ignore:The inplace keyword")  # not ours
 

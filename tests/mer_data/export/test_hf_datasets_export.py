@@ -15,7 +15,7 @@ from mer_data.export import rows as rows_module
 from mer_data.export.card import card
 from mer_data.export.facts import collect_facts
 from mer_data.export.hf_datasets import SPLIT_NAMES, check_target, export_datasets, import_datasets
-from mer_data.store import FeatureStore
+from mer_data.store.reader import FeatureStore
 from mer_data.tasks import TASKS
 
 hf = pytest.importorskip("datasets", reason="the extra 'datasets' is not installed")

@@ -9,9 +9,9 @@ from mer_data.build import build_store
 from mer_data.errors import ExportError, SplitError, StatisticsError
 from mer_data.export.mmsa import export_mmsa
 from mer_data.sources import open_source
-from mer_data.sources.joblib_file import read_arrays
+from mer_data.sources.pickles.joblib_file import read_arrays
 from mer_data.splits import SplitManifest, standard_split
-from mer_data.store import FeatureStore
+from mer_data.store.reader import FeatureStore
 
 TEXTS = ["good film", "bad plot indeed", "it was", "dull", "fine music there", "so so"]
 LABELS = [1.0, -2.0, 0.0, -0.4, 2.4, 0.0]
@@ -138,7 +138,7 @@ def test_rows_without_frames(tmp_path):
 
 def test_dense_text_of_an_encoder(store, tmp_path):
     torch = pytest.importorskip("torch")
-    from mer_data.text_encoders import load_text_encoder
+    from mer_data.text.encoder import load_text_encoder
 
     content, report = export(store, tmp_path, text_encoder="tiny")
     assert report.shapes["text"] == content["train"]["text"].shape == (3, 50, 64)

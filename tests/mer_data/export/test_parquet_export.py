@@ -8,7 +8,7 @@ from mer_data.errors import SplitError
 from mer_data.export import rows as rows_module
 from mer_data.export.parquet import export_parquet, words_path, written_export
 from mer_data.splits import standard_split
-from mer_data.store import FeatureStore
+from mer_data.store.reader import FeatureStore
 
 
 def standard(store):

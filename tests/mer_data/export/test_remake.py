@@ -13,7 +13,7 @@ from mer_data.export.facts import collect_facts
 from mer_data.export.remake import commands_again
 from mer_data.splits import RepartitionSettings
 from mer_data.splits.published import load_published, published_names
-from mer_data.store import FeatureStore
+from mer_data.store.reader import FeatureStore
 from mer_data.tasks import TASKS
 
 

@@ -22,7 +22,7 @@ from mer_data.errors import SourceError, SplitError, StoreError, WriteError
 from mer_data.importing import ImportOptions, import_path
 from mer_data.sources.lock_file import SourceLock
 from mer_data.splits import SplitManifest, standard_split
-from mer_data.store import FeatureStore
+from mer_data.store.reader import FeatureStore
 from mer_data.verify import verify
 from mer_data.workspace import Workspace, home
 
@@ -172,7 +172,7 @@ def test_a_pickle_of_an_unknown_corpus_needs_a_name(tmp_path, workspace_home):
 
 def test_a_published_file_is_told_by_its_checksum(tmp_path, ids, monkeypatch):
     """Folds that are not the standard ones, but the checksum of a file that is published as standard."""
-    from mer_data.files import sha256_file
+    from mer_data.files.writing import sha256_file
     from mer_data.sources import recognise
 
     path = write_mmsa(tmp_path / "x", processed(shuffled(ids)))

@@ -6,7 +6,7 @@ from builders import build_sample_stores
 from mer_data.reports.inputs import NamedSplit
 from mer_data.sources.sample import SampleSize, write_sample
 from mer_data.splits import RepartitionSettings, repartition, standard_split
-from mer_data.store import FeatureStore
+from mer_data.store.reader import FeatureStore
 from mer_data.tasks import get_task
 
 

@@ -7,10 +7,10 @@ from test_page import Page
 
 from mer_data.reports.corpus import corpus_report, tasks_of
 from mer_data.reports.encoder_probe import EncoderProbe
+from mer_data.reports.formatting import UNKNOWN
 from mer_data.reports.inputs import NamedSplit
-from mer_data.reports.severity import severity_curve
-from mer_data.reports.values import UNKNOWN
-from mer_data.store import FeatureStore
+from mer_data.reports.sections.severity import severity_curve
+from mer_data.store.reader import FeatureStore
 from mer_data.tasks import get_task
 from mer_data.utterances import FOLDS
 

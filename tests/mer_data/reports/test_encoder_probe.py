@@ -4,11 +4,11 @@ from sklearn.linear_model import LogisticRegression
 
 from mer_data.errors import StatisticsError
 from mer_data.reports.encoder_probe import EncoderProbe, sentence_embeddings
-from mer_data.splits.divergence import random_side
-from mer_data.splits.shift import PROBE_SEEDS
+from mer_data.splits.shift.divergence import random_side
+from mer_data.splits.shift.measure import PROBE_SEEDS
 from mer_data.statistics.text_features import utterance_means
 from mer_data.tasks import get_task
-from mer_data.text_encoders import load_text_encoder
+from mer_data.text.encoder import load_text_encoder
 
 BINARY = get_task("binary")
 

@@ -7,8 +7,8 @@ from mer_data.importing import import_path
 from mer_data.sources import open_source
 from mer_data.sources.catalogue import load_source_manifest
 from mer_data.sources.content import check_structure
-from mer_data.sources.csd_files import ComputationalSequence
-from mer_data.sources.joblib_file import read_arrays
+from mer_data.sources.csd.csd_files import ComputationalSequence
+from mer_data.sources.pickles.joblib_file import read_arrays
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 7\n"
 INSTEAD = {

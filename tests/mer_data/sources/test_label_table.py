@@ -6,7 +6,7 @@ import pytest
 from mer_data.build import build_store
 from mer_data.errors import SourceError
 from mer_data.sources import SourceChoices, open_source
-from mer_data.store import FeatureStore
+from mer_data.store.reader import FeatureStore
 
 HEADER = "video_id,clip_id,text,label,annotation,mode"
 ROWS = (

@@ -15,7 +15,7 @@ from mer_data.commands import main
 from mer_data.errors import SourceError
 from mer_data.sources import known_datasets, load_source_manifest, open_source
 from mer_data.sources.new_source import find_sets, write_new_source
-from mer_data.store import FeatureStore
+from mer_data.store.reader import FeatureStore
 from mer_data.workspace import Workspace
 
 VIDEOS = {"train": ["p1", "p2"], "valid": ["p3"], "test": ["p4"]}

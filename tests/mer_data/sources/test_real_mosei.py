@@ -8,8 +8,8 @@ import pytest
 from mer_data.build import build_store
 from mer_data.sources import load_source_manifest, open_source
 from mer_data.sources.clip_ids import ClipNumbers
-from mer_data.sources.csd_files import ComputationalSequence
-from mer_data.store import FeatureStore
+from mer_data.sources.csd.csd_files import ComputationalSequence
+from mer_data.store.reader import FeatureStore
 
 FOLD_SIZES = {"train": 16_326, "valid": 1_871, "test": 4_659}
 

@@ -6,7 +6,7 @@ from builders import files_below
 
 from mer_data.build import build_store
 from mer_data.sources import open_source
-from mer_data.sources.csd_files import ComputationalSequence
+from mer_data.sources.csd.csd_files import ComputationalSequence
 from mer_data.sources.sample import (
     _NEGATIVE,
     _POSITIVE,
@@ -15,7 +15,7 @@ from mer_data.sources.sample import (
     SampleSize,
     write_sample,
 )
-from mer_data.store import FeatureStore
+from mer_data.store.reader import FeatureStore
 
 
 @pytest.fixture(scope="module")

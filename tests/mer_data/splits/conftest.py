@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from mer_data.splits import RepartitionSettings, SplitManifest, repartition
-from mer_data.splits.words import NumberedWords, WordTable
+from mer_data.splits.shift.words import NumberedWords, WordTable
 from mer_data.tasks import TASKS
 
 SPURIOUS = ("velvet", "marble", "copper", "lemon")

@@ -17,7 +17,7 @@ from mer_data.splits.published import (
     published_names,
     split_name,
 )
-from mer_data.splits.shift import ShiftMeter
+from mer_data.splits.shift.measure import ShiftMeter
 from mer_data.tasks import TASKS
 
 FOLDER = published_folder("mosi").parent

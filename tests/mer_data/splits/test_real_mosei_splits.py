@@ -11,7 +11,7 @@ from mer_data.sources import open_source
 from mer_data.splits import RepartitionSettings, repartition
 from mer_data.splits.defaults import default_of
 from mer_data.splits.published import load_published, published_names
-from mer_data.store import utterance_digest
+from mer_data.store.reader import utterance_digest
 from mer_data.tasks import TASKS
 
 SIZES = {"train": 16326, "valid": 1871, "test": 4659}
@@ -97,7 +97,7 @@ def encoder_probe(mosei_store):
 @pytest.fixture(scope="module")
 def mosei_store(mosei_folder, tmp_path_factory):
     from mer_data.build import build_store
-    from mer_data.store import FeatureStore
+    from mer_data.store.reader import FeatureStore
 
     path = tmp_path_factory.mktemp("mosei") / "unaligned.h5"
     build_store(open_source("mosei", mosei_folder / "label.csv"), path, alignment="unaligned")

@@ -12,10 +12,10 @@ from scipy.stats import spearmanr
 from mer_data.sources import open_source
 from mer_data.splits import RepartitionSettings, regenerate, repartition
 from mer_data.splits.defaults import default_of
-from mer_data.splits.divergence import weighted_divergences
 from mer_data.splits.published import load_published, published_folder, published_names
-from mer_data.splits.words import NumberedWords, WordTable
-from mer_data.store import utterance_digest
+from mer_data.splits.shift.divergence import weighted_divergences
+from mer_data.splits.shift.words import NumberedWords, WordTable
+from mer_data.store.reader import utterance_digest
 from mer_data.tasks import TASKS
 
 SIZES = {"train": 1284, "valid": 229, "test": 686}

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mer_data.splits.divergence import weighted_divergences
-from mer_data.splits.shift import ShiftMeter
+from mer_data.splits.shift.divergence import weighted_divergences
+from mer_data.splits.shift.measure import ShiftMeter
 from mer_data.tasks import TASKS
 
 QUICK = {"restarts": 1, "steps_per_utterance": 10}

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mer_data.splits.annealing import Cells, swap_changes
-from mer_data.splits.divergence import weighted_divergences
+from mer_data.splits.initial_assignment import share_limits
 from mer_data.splits.search import SCALE, DivergenceTable, Limits, SwapSearch
-from mer_data.splits.sides import share_limits
-from mer_data.splits.words import NumberedWords, WordTable
+from mer_data.splits.shift.divergence import weighted_divergences
+from mer_data.splits.shift.words import NumberedWords, WordTable
 
 UTTERANCES = st.lists(
     st.tuples(st.lists(st.sampled_from("abcde"), max_size=4), st.integers(0, 2), st.integers(0, 5)),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mer_data.errors import StatisticsError
 from mer_data.statistics.class_statistics import ClassStatistics, class_statistics, statistics_origin
 from mer_data.tasks import TASKS
-from mer_data.text_encoders import load_text_encoder
+from mer_data.text.encoder import load_text_encoder
 
 BINARY, SEVEN = TASKS["binary"], TASKS["seven"]
 MODALITIES = ("text", "audio", "vision")
@@ -347,7 +347,7 @@ def test_other_formats_and_newer_versions_are_refused(statistics, tmp_path, key,
 
 def test_sample_corpus_gives_finite_statistics_for_both_alignments(sample_stores):
     from mer_data.splits import standard_split
-    from mer_data.store import FeatureStore
+    from mer_data.store.reader import FeatureStore
 
     for path in sample_stores.values():
         store = FeatureStore.open(path)

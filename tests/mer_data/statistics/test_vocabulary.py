@@ -56,7 +56,7 @@ def table_of(store, task=BINARY, rows=None, **options):
 @pytest.mark.parametrize("task", [BINARY, SEVEN], ids=["binary", "seven"])
 def test_counts_equal_a_brute_force_count(sample_stores, task):
     from mer_data.splits import standard_split
-    from mer_data.store import FeatureStore
+    from mer_data.store.reader import FeatureStore
 
     store = FeatureStore.open(sample_stores["unaligned"])
     split = standard_split(store.utterances, dataset="sample", utterance_digest=store.utterance_digest)

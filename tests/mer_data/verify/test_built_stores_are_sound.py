@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mer_data.build import build_store
 from mer_data.errors import SourceError
 from mer_data.sources import open_source
-from mer_data.store import FeatureStore
+from mer_data.store.reader import FeatureStore
 from mer_data.verify import verify_store
 
 ODD_SECONDS = st.sampled_from([-1.0, 0.0, 0.25, 0.5, 1.0, 2.0, 2.25, 3.5, np.nan, np.inf, -np.inf])

@@ -6,7 +6,7 @@ import pytest
 from split_edits import move, set_key
 
 from mer_data.splits import standard_split
-from mer_data.store import FeatureStore
+from mer_data.store.reader import FeatureStore
 from mer_data.verify import verify
 
 

@@ -7,8 +7,8 @@ import pytest
 from split_edits import move, set_key
 
 from mer_data.splits import standard_split
-from mer_data.splits.shift import deviations_above_random
-from mer_data.store import FeatureStore
+from mer_data.splits.shift.measure import deviations_above_random
+from mer_data.store.reader import FeatureStore
 from mer_data.verify import verify, verify_split
 from mer_data.verify.shift_notes import words_moved
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from mer_data.errors import StoreError
-from mer_data.files import sha256_file
+from mer_data.files.writing import sha256_file
 from mer_data.statistics.class_statistics import ClassStatistics
 from mer_data.statistics.integrity import json_digest
-from mer_data.store import FeatureStore, content_digest
+from mer_data.store.reader import FeatureStore, content_digest
 from mer_data.verify import verify
 
 
@@ -134,7 +134,7 @@ def computed(dataset):
     from mer_data.splits import SplitManifest
     from mer_data.statistics.class_statistics import class_statistics
     from mer_data.tasks import TASKS
-    from mer_data.text_encoders import load_text_encoder
+    from mer_data.text.encoder import load_text_encoder
 
     store = FeatureStore.open(dataset / "store/unaligned.h5")
     split = SplitManifest.load(dataset / "splits/standard.json")
@@ -160,7 +160,7 @@ def test_statistics_of_an_encoder_that_is_not_there_are_not_made_again(computed,
     def absent(*_):
         raise StoreError("no encoder 'tiny'")
 
-    monkeypatch.setattr("mer_data.text_encoders.load_text_encoder", absent)
+    monkeypatch.setattr("mer_data.text.encoder.load_text_encoder", absent)
     (finding,) = verify(computed, make_again=True).findings
     assert finding.level == "note"
     assert finding.message == "not computed again: no text encoder tiny (no encoder 'tiny')"

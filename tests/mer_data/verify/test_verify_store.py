@@ -64,7 +64,7 @@ def test_a_flipped_bit_is_found_wherever_it_is(tmp_path_factory, small_stores, s
 
 
 def test_all_damaged_chunks_are_named_with_their_utterances(small_source, tmp_path, monkeypatch):
-    monkeypatch.setattr("mer_data.store_writer._FRAME_CHUNK_BYTES", 1200)  # 50 frames of tone
+    monkeypatch.setattr("mer_data.store.writer._FRAME_CHUNK_BYTES", 1200)  # 50 frames of tone
     path = tmp_path / "chunks.h5"
     build_store(open_source("sample", small_source), path, alignment="unaligned")
     assert not [finding for finding in verify_store(path) if finding.level == "error"]
@@ -343,7 +343,7 @@ def test_progress_reaches_its_end_and_never_falls(small_stores):
 
 
 def test_frames_are_read_in_parts(small_source, tmp_path, monkeypatch):
-    monkeypatch.setattr("mer_data.store_writer._FRAME_CHUNK_BYTES", 1200)
+    monkeypatch.setattr("mer_data.store.writer._FRAME_CHUNK_BYTES", 1200)
     path = tmp_path / "chunks.h5"
     build_store(open_source("sample", small_source), path, alignment="unaligned")
     read = h5py.Dataset.__getitem__

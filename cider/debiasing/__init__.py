@@ -1,0 +1,1 @@
+"""Debiasing that any model takes: the causal head and counterfactual text (MACI)."""

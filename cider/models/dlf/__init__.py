@@ -1,0 +1,1 @@
+"""DLF (Disentangled-Language-Focused): the backbone and its losses."""

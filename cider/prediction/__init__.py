@@ -1,0 +1,1 @@
+"""Prediction with a trained model: batches, masks, sweeps, other corpora, raw texts."""

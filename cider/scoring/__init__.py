@@ -1,0 +1,1 @@
+"""Scores from predictions: metrics, protocols, intervals, comparisons. Does not import torch."""

@@ -1,0 +1,1 @@
+"""Training: the trainer, its steps, losses, validation, checkpoints and processes."""

@@ -1,0 +1,103 @@
+"""A training batch in parts that fit into memory, each with its share of the whole batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import TypeVar, cast
+
+import torch
+from torch import Tensor
+
+from cider.model.cider import CIDerOutput
+from cider.models.backbone_model import BackboneOutput
+from cider.training import losses as objectives
+from cider.training.distributed import Processes
+from mer_data.torch_data.batches import Batch
+from mer_data.torch_data.missing import Removed
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Part:
+    """B utterances of a batch, at most all.
+
+    Attributes:
+        batch: the utterances.
+        classes: (B,) their classes.
+        removed: what their incomplete view loses.
+        share: their share of the whole batch's utterances, those of other processes included.
+        removed_shares: their shares of its removed steps of text, audio and vision.
+    """
+
+    batch: Batch
+    classes: Tensor
+    removed: Removed
+    share: float
+    removed_shares: tuple[float, ...]
+
+    def classification(self, output: CIDerOutput | BackboneOutput) -> Tensor:
+        """What this part adds to the mean cross-entropy of the whole batch."""
+        return self.share * objectives.classification(output.log_probabilities, self.classes)
+
+
+def cut_batch(
+    batch: Batch, classes: Tensor, removed: Removed, *, counted: int, most: int, processes: Processes
+) -> list[Part]:
+    """The parts of a batch, as many on every process.
+
+    Args:
+        batch: B utterances, this process's share of the whole batch.
+        classes: (B,).
+        removed: what the incomplete view loses.
+        counted: B, or 0 for a stand-in that takes no part in any mean.
+        most: parts at most; fewer where a process has fewer utterances.
+        processes: those that share the whole batch.
+    """
+    own = [float(counted), *(_steps(removed) if counted else (0.0, 0.0, 0.0))]
+    whole, *removed_whole = processes.sum(own)
+    parts = []
+    for rows in torch.arange(len(batch)).tensor_split(min(most, max(1, int(whole) // processes.count))):
+        inside = slice(int(rows[0]), int(rows[-1]) + 1)
+        lost = rows_of(removed, inside)
+        parts.append(
+            Part(
+                batch=rows_of(batch, inside),
+                classes=classes[inside],
+                removed=lost,
+                share=len(rows) / whole if counted else 0.0,
+                removed_shares=tuple(
+                    steps / max(total, 1.0) if counted else 0.0
+                    for steps, total in zip(_steps(lost), removed_whole, strict=True)
+                ),
+            )
+        )
+    return parts
+
+
+def rows_of(value: T, rows: slice) -> T:
+    """Some rows of every tensor in ``value``."""
+    return map_tensors(lambda tensor: tensor[rows], value)
+
+
+def map_tensors(function: Callable[[Tensor], Tensor], value: T) -> T:
+    """``value`` with every tensor replaced, in dataclasses, tuples and mappings too."""
+    if isinstance(value, Tensor):
+        return cast(T, function(value))
+    if isinstance(value, tuple):
+        return cast(T, tuple(map_tensors(function, item) for item in value))
+    if isinstance(value, Mapping):
+        return cast(T, {key: map_tensors(function, item) for key, item in value.items()})
+    if is_dataclass(value) and not isinstance(value, type):
+        changed = {field.name: map_tensors(function, getattr(value, field.name)) for field in fields(value)}
+        return cast(T, replace(value, **changed))
+    return value
+
+
+def _steps(removed: Removed) -> list[float]:
+    """Removed steps of text, audio and vision."""
+    counts: list[float] = torch.stack(
+        [removed.text.sum(), removed.audio.sum(), removed.vision.sum()]
+    ).tolist()
+    return counts

@@ -1,0 +1,1 @@
+"""Hyperparameter search: the study, its space, its storage and its report."""

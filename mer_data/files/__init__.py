@@ -1,0 +1,1 @@
+"""Reading and writing files: complete or absent, checked, never trusted."""

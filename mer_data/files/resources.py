@@ -1,0 +1,16 @@
+"""Where the packaged manifests and recipes are: inside the wheel, or at the top of a checkout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def resource_folder(package: Path, name: str) -> Path:
+    """Folder ``name`` beside the package's own files, else beside the package (a checkout).
+
+    Args:
+        package: the folder of the package.
+        name: "manifests" or "recipes".
+    """
+    inside = package / name
+    return inside if inside.is_dir() else package.parent / name

@@ -1,0 +1,1 @@
+"""Sections of the page on a corpus and its splits."""

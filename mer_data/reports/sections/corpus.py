@@ -1,0 +1,246 @@
+"""What a store holds: the part of a report that depends on no split."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mer_data.inspect.summary import summarise_store
+from mer_data.reports.charts.bars import length_histograms, stacked_histogram
+from mer_data.reports.formatting import count_of, number, percent
+from mer_data.reports.numbering import Exhibits
+from mer_data.reports.page import Section, Table
+from mer_data.sources.catalogue import known_datasets, load_source_manifest
+from mer_data.store.reader import FeatureStore
+from mer_data.tasks import TASKS, Task
+from mer_data.utterances import FOLDS, NO_FOLD
+
+FOLD_NAMES = {**dict(zip(FOLDS, FOLDS, strict=True)), NO_FOLD: "in no fold"}
+MOST_DROPS = 200
+"""Dropped utterances that are listed; the store has them all."""
+_LABEL_STEPS = (1 / 5, 1 / 3, 1 / 2)
+"""Labels are averages over annotators, so they lie on a grid; bars of its width show no gaps of their own."""
+_ON_GRID = 0.9
+
+
+def title_of(store: FeatureStore) -> str:
+    """The corpus by its full name, where it has a source manifest."""
+    return load_source_manifest(store.dataset).title if store.dataset in known_datasets() else store.dataset
+
+
+def corpus_sections(store: FeatureStore, exhibits: Exhibits) -> list[Section]:
+    """The corpus, how it was cleaned, and where it comes from."""
+    summary = summarise_store(store)
+    return [
+        Section(
+            "The corpus",
+            paragraphs=_overview(summary),
+            tables=[_folds_table(store, exhibits), _classes_table(store, exhibits)],
+            sections=[_labels(store, exhibits), _lengths(store, summary, exhibits)],
+        ),
+        _cleaning(summary, exhibits),
+        _origin(store, summary, exhibits),
+    ]
+
+
+def _overview(summary: dict[str, Any]) -> list[str]:
+    seconds = summary["duration_s"]
+    duration = "without times" if seconds is None else f"{seconds / 3600:.2f} hours of segments"
+    return [
+        f"{count_of(summary['num_utterances'], 'utterance')} of {count_of(summary['num_videos'], 'video')},"
+        f" {duration}. A label is a sentiment in [-3, 3]; the task binary takes its sign (0 is neutral), the"
+        " task seven its rounded value. Folds are the standard ones of the corpus."
+    ]
+
+
+def _inside(utterances: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
+    """The utterances (N,) of every fold that has any, by its name."""
+    folds = utterances["fold"].to_numpy(dtype=str)
+    return {name: folds == fold for fold, name in FOLD_NAMES.items() if (folds == fold).any()}
+
+
+def _with_all(parts: dict[str, NDArray[np.bool_]], num_rows: int) -> dict[str, NDArray[np.bool_]]:
+    return {**parts, "all": np.ones(num_rows, dtype=bool)}
+
+
+def _folds_table(store: FeatureStore, exhibits: Exhibits) -> Table:
+    utterances, words = store.utterances, store.lengths("words")
+    seconds = (utterances["end_s"] - utterances["start_s"]).to_numpy(np.float64)
+    labels = utterances["label"].to_numpy(np.float64)
+    binary = TASKS["binary"]
+    rows = []
+    for name, rows_of in _with_all(_inside(utterances), len(utterances)).items():
+        timed = seconds[rows_of & np.isfinite(seconds)]
+        rows.append(
+            {
+                "Fold": name,
+                "Utterances": number(int(rows_of.sum()), 0),
+                "Videos": number(utterances.loc[rows_of, "video_id"].nunique(), 0),
+                "Hours": number(float(timed.sum()) / 3600 if len(timed) else None, 2),
+                "Words per utterance": number(float(words[rows_of].mean()), 1),
+                "Mean label": number(float(labels[rows_of].mean()), 2),
+                **{
+                    f"{label} (%)": percent(share)
+                    for label, share in zip(binary.classes, _shares(binary, labels[rows_of]), strict=True)
+                },
+            }
+        )
+    return exhibits.table("The standard folds, with the classes of the task binary.", rows)
+
+
+def _classes_table(store: FeatureStore, exhibits: Exhibits) -> Table:
+    utterances = store.utterances
+    labels, seven = utterances["label"].to_numpy(np.float64), TASKS["seven"]
+    rows = []
+    for name, rows_of in _with_all(_inside(utterances), len(utterances)).items():
+        counts = np.bincount(seven.class_of(labels[rows_of]), minlength=seven.num_classes)
+        cells = [f"{n:,} ({percent(n / counts.sum())} %)" for n in counts]
+        rows.append({"Fold": name, **dict(zip(seven.classes, cells, strict=True))})
+    return exhibits.table("The classes of the task seven: utterances and shares.", rows, folded=True)
+
+
+def _shares(task: Task, labels: NDArray[np.floating]) -> NDArray[np.float64]:
+    counts = np.bincount(task.class_of(labels), minlength=task.num_classes)
+    return counts / max(int(counts.sum()), 1)
+
+
+def _labels(store: FeatureStore, exhibits: Exhibits) -> Section:
+    utterances = store.utterances
+    labels = utterances["label"].to_numpy(np.float64)
+    step = next((step for step in _LABEL_STEPS if _on_grid(labels, step) >= _ON_GRID), _LABEL_STEPS[-1])
+    parts = {name: labels[rows] for name, rows in _inside(utterances).items() if name in FOLDS}
+    if not parts:
+        parts = {"all": labels}
+    figure = stacked_histogram(parts, width=step, x_label="Label (sentiment, -3 to 3)")
+    drawing = exhibits.draw(
+        "labels",
+        figure,
+        f"Labels by standard fold. A bar is {step:.2g} wide; the one at 0 holds the neutral utterances.",
+        "Histogram of the labels from -3 to 3, stacked by fold",
+    )
+    return Section("Labels", figures=[drawing])
+
+
+def _on_grid(labels: NDArray[np.floating], step: float) -> float:
+    """Share of the labels that are multiples of ``step``."""
+    return float((np.abs(labels / step - np.rint(labels / step)) < 0.05).mean())
+
+
+def _lengths(store: FeatureStore, summary: dict[str, Any], exhibits: Exhibits) -> Section:
+    panels, limits = _length_panels(store)
+    rows = [
+        {"Length in": _UNITS[name], **{key: number(value, decimals) for key, value in quantiles.items()}}
+        for name, quantiles in summary["lengths"].items()
+        if quantiles is not None
+        for decimals in [2 if name == "seconds" else 0]
+    ]
+    constant = [
+        count_of(int(lengths[0]), f"{modality} vector")
+        for modality in store.modalities
+        for lengths in [store.lengths(modality)]
+        if lengths.min() == lengths.max()
+    ]
+    paragraphs = [f"Every utterance has {' and '.join(constant)}."] if constant else []
+    figures = []
+    if panels:
+        figures = [
+            exhibits.draw(
+                "lengths",
+                length_histograms(panels, limits),
+                "Lengths of utterances up to the 99th percentile. Solid line: the median; dashed line: the"
+                " longest row that a model is served, where that is in sight.",
+                f"Histograms of the lengths of utterances in {', '.join(panels)}",
+            )
+        ]
+    table = exhibits.table("Lengths: quantiles over the utterances.", rows)
+    return Section("Lengths", paragraphs=paragraphs, tables=[table], figures=figures)
+
+
+_UNITS = {
+    "words": "words",
+    "pieces": "word pieces",
+    "audio": "audio frames",
+    "vision": "vision frames",
+    "seconds": "seconds",
+}
+
+
+def _length_panels(store: FeatureStore) -> tuple[dict[str, NDArray[np.float64]], dict[str, float]]:
+    """Lengths that differ between utterances, by what they are counted in, and the limits of some of them."""
+    utterances = store.utterances
+    seconds = (utterances["end_s"] - utterances["start_s"]).to_numpy(np.float64)
+    values = {"words": store.lengths("words"), "seconds": seconds[np.isfinite(seconds)]}
+    if store.alignment == "aligned":
+        values["pieces"] = store.lengths("tokens")
+    else:
+        values |= {modality: store.lengths(modality) for modality in store.modalities}
+    panels = {
+        _UNITS[name]: lengths.astype(np.float64)
+        for name, lengths in values.items()
+        if len(lengths) and lengths.min() < lengths.max()
+    }
+    limits = store.limits
+    known = {"word pieces": limits["text"], **{_UNITS[name]: limits[name] for name in store.modalities}}
+    return panels, {name: float(limit) for name, limit in known.items() if name in panels}
+
+
+def _cleaning(summary: dict[str, Any], exhibits: Exhibits) -> Section:
+    """What the build changed, met and left out."""
+    cleaning: dict[str, int] = summary["cleaning"]
+    found = [
+        {"What": name.replace("_", " "), "Count": f"{count:,}"} for name, count in cleaning.items() if count
+    ]
+    absent = [name.replace("_", " ") for name, count in cleaning.items() if not count]
+    dropped: list[dict[str, str]] = summary["dropped"]
+    paragraphs = []
+    if absent:
+        paragraphs.append(f"Looked for and not found: {', '.join(absent)}.")
+    reasons = Counter(drop["reason"] for drop in dropped)
+    left_out = "; ".join(f"{count:,} {reason}" for reason, count in sorted(reasons.items()))
+    paragraphs.append(f"Left out of the store: {left_out or 'nothing'}.")
+    tables = [exhibits.table("What the build met or changed.", found)] if found else []
+    if dropped:
+        more = f"; the first {MOST_DROPS} of {len(dropped):,}" if len(dropped) > MOST_DROPS else ""
+        rows = [{"What": drop["id"], "Reason": drop["reason"]} for drop in dropped[:MOST_DROPS]]
+        tables.append(exhibits.table(f"Left out of the store{more}.", rows, folded=True))
+    return Section("Cleaning", paragraphs=paragraphs, tables=tables)
+
+
+def _origin(store: FeatureStore, summary: dict[str, Any], exhibits: Exhibits) -> Section:
+    """Files, features, digests, licence and citation."""
+    limits = summary["limits"]
+    facts = [
+        ("Store", f"{store.path.name}, {summary['alignment']}, {summary['num_bytes'] / 1e6:,.1f} MB"),
+        ("Text", f"tokenizer {summary['tokenizer']}, {summary['vocabulary_size']:,} word pieces"),
+    ]
+    for modality in store.modalities:
+        rate = summary["frame_rate_hz"][modality]
+        shown = "frames as in the source" if rate is None else f"averaged to {rate:g} Hz"
+        if summary["alignment"] == "aligned":
+            shown = "averaged over each word"
+        width = summary["num_columns"][modality]
+        facts.append(
+            (
+                modality.capitalize(),
+                f"{summary['feature_sets'][modality]}, {count_of(width, 'column')}, {shown}",
+            )
+        )
+    facts += [
+        (
+            "Served to a model",
+            f"at most {limits['text']} word pieces, {limits['audio']} audio frames,"
+            f" {limits['vision']} vision frames",
+        ),
+        ("Digest of ids, labels and texts", summary["utterance_digest"]),
+        ("Digest of the whole store", summary["content_digest"]),
+    ]
+    if store.dataset in known_datasets():
+        manifest = load_source_manifest(store.dataset)
+        facts += [("Licence", manifest.licence), ("Citation", manifest.citation.strip())]
+    files = [{"File": name, "Digest": digest} for name, digest in sorted(summary["sources"].items())]
+    tables = [exhibits.table("Source files.", files, text_columns=["Digest"], folded=True)] if files else []
+    return Section("Origin and digests", facts=facts, tables=tables)

@@ -1,0 +1,246 @@
+"""The severity curve: divergence and text probes of splits from random to the strongest that is found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mer_data.reports.charts.shift import CurvePanel, Spread, curves
+from mer_data.reports.encoder_probe import EncoderProbe, ProbeScores
+from mer_data.reports.formatting import count_of, mean_and_deviation, measure, number, percent_spread, spread
+from mer_data.reports.numbering import Exhibits
+from mer_data.reports.page import Section
+from mer_data.reports.sections.shift import BITS, METRICS
+from mer_data.splits import RepartitionSettings, SplitManifest, repartition
+from mer_data.splits.defaults import default_of
+from mer_data.store.reader import FeatureStore
+from mer_data.tasks import Task
+
+DIVERGENCE, BAG_OF_WORDS = "divergence", "bag of words"
+_LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+def severities_of(dataset: str, task: Task) -> tuple[float, ...]:
+    """Five levels from end to end, and the default of the corpus and task among them."""
+    return tuple(sorted({*_LEVELS, _default_severity(dataset, task)}))
+
+
+def _default_severity(dataset: str, task: Task) -> float:
+    default = default_of(dataset, task.name)
+    return default.severity[default.group_by]
+
+
+@dataclass(frozen=True)
+class SeverityCurve:
+    """Measures of S severities over several seeds.
+
+    Attributes:
+        task: of the splits.
+        levels: severities, rising (S).
+        seeds: one search each.
+        default: the severity that ``mer-data repartition`` takes when none is named.
+        measures: for every measure its mean and standard deviation at each severity (S).
+        baselines: for every measure its value on the standard folds and on random splits.
+        encoder_name: text encoder of the second probe, where there is one.
+    """
+
+    task: Task
+    levels: tuple[float, ...]
+    seeds: tuple[int, ...]
+    default: float
+    measures: dict[str, list[tuple[float | None, float | None]]]
+    baselines: dict[str, ProbeScores]
+    encoder_name: str | None
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """One object a severity."""
+        return [
+            {
+                "severity": level,
+                **{
+                    name: {"mean": values[place][0], "std": values[place][1]}
+                    for name, values in self.measures.items()
+                },
+            }
+            for place, level in enumerate(self.levels)
+        ]
+
+
+def severity_curve(
+    store: FeatureStore,
+    task: Task,
+    levels: Sequence[float],
+    seeds: Sequence[int],
+    *,
+    encoder: EncoderProbe | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> SeverityCurve:
+    """Search once a seed, with the default parameters, and measure the splits at every severity.
+
+    Args:
+        store: gives the utterances.
+        task: of the splits.
+        levels: severities in [0, 1].
+        seeds: of the searches.
+        encoder: a second text probe.
+        progress: called with the proposals done and in total, over all seeds.
+
+    Raises:
+        SplitError: the store gives no splits (see ``mer_data.splits.repartition``).
+    """
+    levels = tuple(sorted(set(levels)))
+    runs: list[list[SplitManifest]] = []
+    for place, seed in enumerate(seeds):
+        runs.append(
+            repartition(
+                store.utterances,
+                dataset=store.dataset,
+                utterance_digest=store.utterance_digest,
+                task=task,
+                settings=RepartitionSettings(seed=seed),
+                severities=levels,
+                progress=_part_of(progress, place, len(seeds)),
+            )
+        )
+    readers: dict[str, Callable[[SplitManifest], float | None]] = {
+        DIVERGENCE: lambda split: measure(split.shift, BITS, "this_split"),
+        BAG_OF_WORDS: lambda split: measure(split.shift, "text_probe", "test"),
+    }
+    first = runs[0][0]
+    baselines = {
+        DIVERGENCE: _recorded(first.shift[BITS], "this_split"),
+        BAG_OF_WORDS: _recorded(first.shift["text_probe"], "test"),
+    }
+    if encoder is not None:
+        readers[encoder.encoder_name] = lambda split: encoder.test_accuracy(split, task)
+        baselines[encoder.encoder_name] = encoder.scores(first, task)
+    measures = {
+        name: [mean_and_deviation([read(run[place]) for run in runs]) for place in range(len(levels))]
+        for name, read in readers.items()
+    }
+    return SeverityCurve(
+        task,
+        levels,
+        tuple(seeds),
+        _default_severity(store.dataset, task),
+        measures,
+        baselines,
+        None if encoder is None else encoder.encoder_name,
+    )
+
+
+def _part_of(
+    progress: Callable[[int, int], None] | None, part: int, parts: int
+) -> Callable[[int, int], None] | None:
+    """Progress of one of several equal parts."""
+    if progress is None:
+        return None
+    return lambda done, total: progress(part * total + done, parts * total)
+
+
+def _recorded(values: dict[str, Any], own: str) -> ProbeScores:
+    return ProbeScores(
+        *(measure(values, key) for key in (own, "standard_folds", "random_mean", "random_std"))
+    )
+
+
+def severity_section(curve: SeverityCurve, exhibits: Exhibits) -> Section:
+    """The curve as a figure, a table and a sentence."""
+    metric = METRICS[curve.task.name]
+    names = {DIVERGENCE: "divergence", BAG_OF_WORDS: "bags of words"}
+    if curve.encoder_name is not None:
+        names[curve.encoder_name] = f"{curve.encoder_name} embeddings"
+    probes = [name for name in curve.measures if name != DIVERGENCE]
+    panels = [
+        _panel("Divergence (bits)", curve, [DIVERGENCE], names),
+        _panel(f"{metric} on test", curve, probes, names, percent=True),
+    ]
+    drawing = exhibits.draw(
+        f"severity_{curve.task.name}",
+        curves(
+            curve.levels,
+            panels,
+            x_label="Severity (0: as a random split, 1: the strongest found)",
+            mark=(curve.default, f"default {curve.default:g}"),
+        ),
+        f"Task {curve.task.name}: divergence and accuracy of text probes against severity. Bars and bands are"
+        " one standard deviation; the vertical line is the default severity.",
+        f"Two line charts: divergence rises and probe accuracy falls with severity, task {curve.task.name}",
+    )
+    return Section(
+        f"Task {curve.task.name}",
+        paragraphs=[_sentence(curve, names, metric)],
+        tables=[_table(curve, names, probes, metric, exhibits)],
+        figures=[drawing],
+    )
+
+
+def _panel(
+    label: str, curve: SeverityCurve, measures: Sequence[str], names: dict[str, str], *, percent: bool = False
+) -> CurvePanel:
+    series, levels = {}, {}
+    for name in measures:
+        baseline = curve.baselines[name]
+        series[names[name]] = [_floating(pair) for pair in curve.measures[name]]
+        lines: list[tuple[str, Spread]] = []
+        if baseline.standard is not None:
+            lines.append(("standard folds", (baseline.standard, None)))
+        if baseline.random_mean is not None:
+            lines.append(("random splits", (baseline.random_mean, baseline.random_std)))
+        levels[names[name]] = lines
+    return CurvePanel(label, series, levels, percent)
+
+
+def _floating(pair: tuple[float | None, float | None]) -> Spread:
+    mean, deviation = pair
+    return (float("nan") if mean is None else mean), deviation
+
+
+def _table(
+    curve: SeverityCurve, names: dict[str, str], probes: Sequence[str], metric: str, exhibits: Exhibits
+) -> Any:
+    def row(label: str, bits: str, scores: Sequence[str]) -> dict[str, str]:
+        columns = [f"{metric}, {names[name]} (%)" for name in probes]
+        return {"Severity": label, "Divergence (bits)": bits, **dict(zip(columns, scores, strict=True))}
+
+    rows = []
+    for place, level in enumerate(curve.levels):
+        label = f"{level:g} (default)" if level == curve.default else f"{level:g}"
+        scores = [percent_spread(*curve.measures[name][place]) for name in probes]
+        rows.append(row(label, spread(*curve.measures[DIVERGENCE][place]), scores))
+    bits, scores_of = curve.baselines[DIVERGENCE], [curve.baselines[name] for name in probes]
+    rows.append(
+        row(
+            "random splits",
+            spread(bits.random_mean, bits.random_std),
+            [percent_spread(scores.random_mean, scores.random_std) for scores in scores_of],
+        )
+    )
+    rows.append(
+        row("standard folds", number(bits.standard), [percent_spread(s.standard, None) for s in scores_of])
+    )
+    seeds = ", ".join(map(str, curve.seeds))
+    spreads = "mean and standard deviation over seeds" if len(curve.seeds) > 1 else "seed"
+    return exhibits.table(f"Severity, task {curve.task.name}: {spreads} {seeds}.", rows)
+
+
+def _sentence(curve: SeverityCurve, names: dict[str, str], metric: str) -> str:
+    first, last = curve.levels[0], curve.levels[-1]
+    text = (
+        f"One search for each of {count_of(len(curve.seeds), 'seed')}, with default parameters; all"
+        " severities of a search have the sizes of the standard folds."
+    )
+    if first == last:
+        return text
+    ends = [
+        f"the divergence goes from {number(curve.measures[DIVERGENCE][0][0], 3)} to"
+        f" {number(curve.measures[DIVERGENCE][-1][0], 3)} bits"
+    ]
+    for name, values in curve.measures.items():
+        if name != DIVERGENCE:
+            ends.append(
+                f"{metric} of the probe on {names[name]} from {percent_spread(values[0][0], None)} to"
+                f" {percent_spread(values[-1][0], None)} %"
+            )
+    return f"{text} From severity {first:g} to {last:g} {', '.join(ends)}."

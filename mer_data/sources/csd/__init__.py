@@ -1,0 +1,1 @@
+"""Folders of computational sequences (``.csd``), as the CMU Multimodal SDK publishes them."""

@@ -1,0 +1,1 @@
+"""Pickle and joblib files, read opcode by opcode: nothing in them runs."""

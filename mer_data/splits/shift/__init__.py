@@ -1,0 +1,1 @@
+"""Measures of the shift between training and test."""

@@ -1,0 +1,1 @@
+"""Stores as PyTorch batches: padding, samplers, missing patterns, threads."""
