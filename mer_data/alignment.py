@@ -40,7 +40,7 @@ def shorten(text: str, letters: int = 60) -> str:
     return text if len(text) <= letters else text[: letters - 4] + " ..."
 
 
-def own_words(
+def assign_words_to_segments(
     words: Sequence[str],
     word_times: Floats,
     segments: Floats,
@@ -86,7 +86,7 @@ def own_words(
     return owners
 
 
-def collapse(
+def average_frames(
     frames: Floats, frame_times: Floats, intervals: Floats
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Average the frames that intersect each interval by more than ``TOLERANCE_S``.

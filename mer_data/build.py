@@ -25,8 +25,8 @@ from mer_data.sources import Source, SourceFile, Stream
 from mer_data.sources.expected import PublishedCount
 from mer_data.store.writer import writing_store
 from mer_data.text.pretrained import TINY
-from mer_data.text.tokenizer import WordPieces
-from mer_data.utterances import Drop
+from mer_data.text.tokenizer import Tokenizer
+from mer_data.utterances import DroppedUtterance
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class BuildReport:
     files: tuple[SourceFile, ...]
     published: str | None
     cleaning: dict[str, int]
-    dropped: tuple[Drop, ...]
+    dropped: tuple[DroppedUtterance, ...]
     warnings: tuple[str, ...]
     utterance_digest: str
 
@@ -92,7 +92,7 @@ def build_store(
     _check_alignment(source, alignment, streams)
     name = tokenizer or source.manifest.tokenizer
     texts: Iterator[str] = (text for block in source.blocks() for text in block.frame["text"])
-    pieces = WordPieces.named(name, texts if name == TINY else ())
+    pieces = Tokenizer.from_pretrained(name, texts if name == TINY else ())
     found = _Found(dropped=list(source.dropped))
     frames: list[pd.DataFrame] = []
     widths = {modality: len(stream.columns) for modality, stream in streams.items()}
@@ -143,7 +143,7 @@ class _Found:
     """What was met in all blocks so far."""
 
     cleaning: Counter[str] = field(default_factory=Counter)
-    dropped: list[Drop] = field(default_factory=list)
+    dropped: list[DroppedUtterance] = field(default_factory=list)
     different: list[tuple[str, str, str]] = field(default_factory=list)
     published: PublishedCount = field(default_factory=PublishedCount)
 

@@ -19,7 +19,7 @@ from mer_data.errors import MerDataError
 from mer_data.seeds import MAX_SEED
 
 if TYPE_CHECKING:
-    from mer_data.utterances import Drop
+    from mer_data.utterances import DroppedUtterance
 
 F = TypeVar("F", bound=Callable[..., Any])
 Progress = Callable[[int, int], None]
@@ -93,6 +93,7 @@ class Numbers(click.ParamType):
     name = "numbers"
 
     def __init__(self, kind: type[int] | type[float]) -> None:
+        """Take numbers of ``kind``."""
         self.kind = kind
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -170,7 +171,7 @@ NUM_SHOWN = 5
 """Ids of one kind that a command prints; ``--json`` has all of them."""
 
 
-def drop_lines(dropped: Sequence[Drop]) -> list[str]:
+def drop_lines(dropped: Sequence[DroppedUtterance]) -> list[str]:
     """One line per reason: how many were dropped for it, and a few of them."""
     by_reason: dict[str, list[str]] = {}
     for drop in dropped:

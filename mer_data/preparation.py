@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mer_data.alignment import collapse, resample, same_words, shorten
+from mer_data.alignment import average_frames, resample, same_words, shorten
 from mer_data.errors import SourceError
 from mer_data.sources import Source
 from mer_data.store.writer import StoreBlock
-from mer_data.text.tokenizer import WordPieces
-from mer_data.utterances import WORD_DTYPE, Drop, Ragged, UtteranceBlock
+from mer_data.text.tokenizer import Tokenizer
+from mer_data.utterances import WORD_DTYPE, DroppedUtterance, Ragged, UtteranceBlock
 
 Alignment = Literal["aligned", "unaligned"]
 SAME_WORDS = "utterances_with_the_words_of_their_text"
@@ -40,7 +40,7 @@ class Prepared:
     ready: StoreBlock
     published: pd.DataFrame
     cleaning: Counter[str]
-    dropped: list[Drop]
+    dropped: list[DroppedUtterance]
     different: list[tuple[str, str, str]]
 
 
@@ -50,7 +50,7 @@ class Preparation:
 
     source: Source
     alignment: Alignment
-    pieces: WordPieces
+    pieces: Tokenizer
     modalities: tuple[str, ...]
 
     def __call__(self, number: int) -> Prepared:
@@ -69,7 +69,7 @@ def _with_text(block: UtteranceBlock) -> UtteranceBlock:
     empty = (block.frame["text"].str.strip() == "").to_numpy()
     dropped = [
         *block.dropped,
-        *(Drop(name, "no text, in a store of texts alone") for name in block.frame["id"][empty]),
+        *(DroppedUtterance(name, "no text, in a store of texts alone") for name in block.frame["id"][empty]),
     ]
     return replace(block, frame=block.frame[~empty].reset_index(drop=True), dropped=dropped)
 
@@ -94,7 +94,7 @@ def _prepare(
     block: UtteranceBlock,
     source: Source,
     alignment: Alignment,
-    pieces: WordPieces,
+    pieces: Tokenizer,
     modalities: tuple[str, ...],
     cleaning: Counter[str],
 ) -> StoreBlock:
@@ -161,7 +161,7 @@ def _words_of_texts(texts: list[str]) -> Ragged:
 
 
 def _tokens(
-    block: UtteranceBlock, words: Ragged, pieces: WordPieces, cleaning: Counter[str]
+    block: UtteranceBlock, words: Ragged, pieces: Tokenizer, cleaning: Counter[str]
 ) -> tuple[Ragged, Ragged]:
     """Word pieces of every text and the timestamped word of each piece.
 
@@ -182,7 +182,7 @@ def _tokens(
     return Ragged.from_rows(ids, empty), Ragged.from_rows(owners, empty)
 
 
-def _check_vocabulary(published: NDArray[np.integer], pieces: WordPieces, name: str) -> None:
+def _check_vocabulary(published: NDArray[np.integer], pieces: Tokenizer, name: str) -> None:
     """Refuse pieces that begin as ours do and are beyond our vocabulary.
 
     They are damaged, or of a vocabulary with the same special pieces: the other rows of the file would then
@@ -202,7 +202,7 @@ def _published(
     published: NDArray[np.integer],
     ids: NDArray[np.int32],
     text_words: NDArray[np.int32],
-    pieces: WordPieces,
+    pieces: Tokenizer,
     cleaning: Counter[str],
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """The published pieces of one text, with words where they equal our own pieces."""
@@ -240,7 +240,7 @@ def _to_pieces(
         span = slice(stream.offsets[index], stream.offsets[index + 1])
         row_words, owner = words[index], token_words[index]
         intervals = np.stack([row_words["start_s"], row_words["end_s"]], axis=1)
-        means, counts = collapse(stream[index], times[span], intervals)
+        means, counts = average_frames(stream[index], times[span], intervals)
         cleaning[f"words_without_{modality}"] += int((counts == 0).sum())
         cleaning[f"utterances_without_{modality}"] += int(not counts.any())
         rows.append(np.concatenate([means, np.zeros((1, means.shape[1]), np.float32)])[owner])

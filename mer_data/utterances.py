@@ -63,7 +63,7 @@ class Ragged:
 
 
 @dataclass(frozen=True)
-class Drop:
+class DroppedUtterance:
     """Something that a source could not keep, and why."""
 
     id: str
@@ -92,7 +92,7 @@ class UtteranceBlock:
     words: Ragged | None = None
     frame_times: dict[str, NDArray[np.float64]] | None = None
     token_ids: Ragged | None = None
-    dropped: list[Drop] = field(default_factory=list)
+    dropped: list[DroppedUtterance] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mer_data.alignment import own_words, same_words, shorten
+from mer_data.alignment import assign_words_to_segments, same_words, shorten
 
 SHIFTS = (-1, 1, -2, 2, -3, 3)
 """Constant errors that are tried where most words are not in their segment."""
@@ -50,7 +50,7 @@ class VideoWords:
         kept = np.flatnonzero((place >= 0) & (place < len(self.times)) & self.spoken)
         words = [self.tokens[index].lower() for index in kept.tolist()]
         texts = [text.lower().split() for text in self.texts]
-        owners = own_words(words, self.times[place[kept]], self.segments, texts)
+        owners = assign_words_to_segments(words, self.times[place[kept]], self.segments, texts)
         return [[words[i] for i in np.flatnonzero(owners == segment)] for segment in range(len(self.names))]
 
 

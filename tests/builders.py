@@ -15,7 +15,7 @@ from mer_data.sources.choices import SourceChoices
 from mer_data.sources.csd.csd_files import write_computational_sequence
 from mer_data.sources.csd.folder import ComputationalSequences
 from mer_data.store.reader import FeatureStore
-from mer_data.text.tokenizer import WordPieces
+from mer_data.text.tokenizer import Tokenizer
 
 AUDIO_HZ, VISION_HZ = 50.0, 30.0
 
@@ -130,7 +130,7 @@ def make_store(folder, videos=None, *, alignment="unaligned", name="store.h5", *
 
 def make_tokenizer_folder(folder, texts):
     """A local tokenizer folder with a tiny vocabulary of ``texts``, and its word pieces."""
-    pieces = WordPieces.named("tiny", texts)
+    pieces = Tokenizer.from_pretrained("tiny", texts)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "tokenizer.json").write_text(pieces.to_json())
     return pieces

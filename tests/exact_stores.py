@@ -6,8 +6,8 @@ import pandas as pd
 from mer_data.splits import SplitManifest
 from mer_data.store.reader import FeatureStore
 from mer_data.store.writer import StoreBlock, writing_store
-from mer_data.text.tokenizer import WordPieces
-from mer_data.utterances import MODALITIES, WORD_DTYPE, Drop, Ragged
+from mer_data.text.tokenizer import Tokenizer
+from mer_data.utterances import MODALITIES, WORD_DTYPE, DroppedUtterance, Ragged
 
 WIDTHS = {"audio": 3, "vision": 2}
 LIMITS = {"text": 50, "audio": 20, "vision": 20}
@@ -20,7 +20,7 @@ def write_store(
 
     Frames are random, the same for the same row and length. Aligned rows are as long as their pieces.
     """
-    pieces = WordPieces.named("tiny", texts if known is None else known)
+    pieces = Tokenizer.from_pretrained("tiny", texts if known is None else known)
     encoded = [pieces.encode(text) for text in texts]
     lengths = {"audio": audio, "vision": vision}
     for modality in MODALITIES:
@@ -78,7 +78,9 @@ def split_of(store, train, valid=(), test=(), **changes):
         "generator": {"name": "by hand"},
         "utterance_digest": store.utterance_digest,
         "splits": {fold: tuple(ids[row] for row in rows) for fold, rows in folds.items()},
-        "dropped": tuple(Drop(name, "not used") for row, name in enumerate(ids) if row not in used),
+        "dropped": tuple(
+            DroppedUtterance(name, "not used") for row, name in enumerate(ids) if row not in used
+        ),
         "shift": {},
     }
     return SplitManifest(**{**fields, **changes})

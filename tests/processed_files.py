@@ -8,7 +8,7 @@ import numpy as np
 
 from mer_data.sources import load_source_manifest
 from mer_data.sources.folds import standard_folds
-from mer_data.text.tokenizer import WordPieces
+from mer_data.text.tokenizer import Tokenizer
 from mer_data.utterances import FOLDS
 
 WORDS = ("good", "bad", "film", "plot", "story", "great", "dull", "scene", "actor", "music")
@@ -56,7 +56,7 @@ def processed(ids, widths=(5, 20), steps=(12, 9), *, lengths=True, aligned=False
         aligned: one frame for each word piece, without lengths.
         pieces: padded length of the word pieces.
     """
-    tokenizer = WordPieces.named("bert-base-uncased")
+    tokenizer = Tokenizer.from_pretrained("bert-base-uncased")
     content = {}
     for fold, names in ids.items():
         rows = [tokenizer.encode(text_of(name))[0][:pieces] for name in names]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import cider
-from cider.evaluation.evaluate import Choices, compare_evaluated, evaluate_run, score_run
+from cider.evaluation.evaluate import EvaluationOverrides, compare_evaluated, evaluate_run, score_run
 from cider.figures import embed_runs, explain_debiasing
 from cider.prediction.prediction_files import write_predictions
 from cider.recipe.schema import find_recipe, load_recipe
@@ -57,7 +57,7 @@ def home(tmp_path_factory):
         standard_split(store.utterances, dataset="sample", utterance_digest=digest).save(split_path)
         split = SplitManifest.load(split_path)
         statistics = str(workspace.statistics_path(path, split_path, "binary", "tiny"))
-        encoder = load_text_encoder("tiny", store.word_pieces)
+        encoder = load_text_encoder("tiny", store.tokenizer)
         class_statistics(store, split, task, encoder).save(statistics)
         assert ClassStatistics.load(statistics).task == "binary"
         vocabulary = str(workspace.vocabulary_path(path, split_path, "binary"))
@@ -107,7 +107,7 @@ def test_runs(run, tmp_path, monkeypatch):
     assert open_run(run)[0] == RunFolder(Path(run)) == RunFolder(run)
     assert resume_run(run, print).how == "kept"
     assert verify_run(run).problems == ()
-    choices = Choices(rates=(0.0, 1.0), resamples=100)
+    choices = EvaluationOverrides(rates=(0.0, 1.0), resamples=100)
     assert score_run(run, choices).tau == evaluate_run(run, choices, report_only=True).scores.tau
     copy = str(shutil.copytree(run, tmp_path / "copy"))
     with pytest.raises(RunError, match="are one run"):  # it was read

@@ -10,7 +10,7 @@ from cider.cli_options import code_again, code_option, parse_rates, parse_seeds
 from mer_data.cli_options import DatasetName, conclude, json_option, progress_bar, repeated
 
 if TYPE_CHECKING:
-    from cider.evaluation.evaluate import Choices, Evaluation
+    from cider.evaluation.evaluate import Evaluation, EvaluationOverrides
     from cider.prediction.target import Target
 
 PATTERNS = ["rmfm", "rmfm_same", "rmm", "tmfm", "stmfm", "smm"]
@@ -164,11 +164,11 @@ def evaluate(
     )
 
 
-def choices_of(*, rates: str | None, mask_seeds: str | None, **others: Any) -> Choices:
+def choices_of(*, rates: str | None, mask_seeds: str | None, **others: Any) -> EvaluationOverrides:
     """What ``sweep_options`` chose."""
-    from cider.evaluation.evaluate import Choices
+    from cider.evaluation.evaluate import EvaluationOverrides
 
-    return Choices(
+    return EvaluationOverrides(
         rates=None if rates is None else parse_rates(rates),
         mask_seeds=None if mask_seeds is None else parse_seeds(mask_seeds),
         **others,

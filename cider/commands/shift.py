@@ -133,7 +133,7 @@ def _plan(
     from cider.evaluation.shift import ShiftPlan
     from cider.recipe.schema import find_recipe, load_recipe
 
-    return ShiftPlan.of(
+    return ShiftPlan.from_recipes(
         [load_recipe(find_recipe(name), overrides) for name in names],
         out,
         seeds=None if seeds is None else parse_seeds(seeds),

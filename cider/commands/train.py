@@ -14,7 +14,7 @@ from mer_data.cli_options import conclude, force_option, json_option
 
 if TYPE_CHECKING:
     from cider.recipe.schema import Recipe
-    from cider.training.many_runs import TrainedRun
+    from cider.training.many_runs import RunOutcome
     from cider.training.trainer import Progress
 
 
@@ -97,7 +97,7 @@ def train(
                 if runs[0].warning is not None:
                     tell(runs[0].warning)
             else:
-                with processes.together():
+                with processes.fail_together():
                     recipes = _recipes(str(recipe), overrides, seed, seeds)
                 if seeds is None:
                     folder = out or run_folder(recipes[0])
@@ -165,7 +165,7 @@ def epoch_bar(*, quiet: bool = False) -> Iterator[Progress]:
         yield update
 
 
-def _conclude(runs: list[TrainedRun], *, several: bool, as_json: bool) -> None:
+def _conclude(runs: list[RunOutcome], *, several: bool, as_json: bool) -> None:
     results = [{"run": str(run.path), **vars(run.result)} for run in runs]
     lines = [
         f"{'Was finished' if run.how == 'kept' else 'Stopped'} after {run.result.epochs} epochs"

@@ -11,7 +11,7 @@ from cider.prediction.target import Target, open_target
 from cider.recipe.schema import Recipe
 from cider.recipe.settings import EvaluationPrecision, EvaluationSettings
 from cider.reports.evaluate import write_report
-from cider.reports.notes import Measured, RunFacts
+from cider.reports.notes import RunFacts, SweepResult
 from cider.runs.folder import RunFolder, open_trained
 from cider.runs.integrity import read_result
 from cider.scoring.compare import Comparison, compare_runs
@@ -25,7 +25,7 @@ from mer_data.errors import RecipeError, RunError
 
 
 @dataclass(frozen=True)
-class Choices:
+class EvaluationOverrides:
     """What is asked for in place of the recipe's ``evaluation``; None takes the recipe's.
 
     Attributes:
@@ -44,7 +44,7 @@ class Choices:
     precision: EvaluationPrecision | None = None
     resamples: int | None = None
 
-    def over(self, settings: EvaluationSettings) -> EvaluationSettings:
+    def apply_to(self, settings: EvaluationSettings) -> EvaluationSettings:
         """``settings`` with what is chosen.
 
         Raises:
@@ -74,7 +74,7 @@ class Evaluation:
     run: Path
     recipe: Recipe
     report: Path
-    measured: Measured
+    measured: SweepResult
 
     @property
     def scores(self) -> SweepScores:
@@ -89,7 +89,7 @@ class Evaluation:
 
 def evaluate_run(
     path: str | Path,
-    choices: Choices | None = None,
+    choices: EvaluationOverrides | None = None,
     *,
     on: Target | None = None,
     report_only: bool = False,
@@ -110,7 +110,7 @@ def evaluate_run(
         MerDataError: no run, or an input is missing or does not fit.
     """
     path = Path(path)
-    facts, measured = _measure(path, choices or Choices(), on, report_only, force, progress)
+    facts, measured = _measure(path, choices or EvaluationOverrides(), on, report_only, force, progress)
     folder = path / "reports" / (measured.predictions.target or "") / measured.scores.plan.name
     write_report(folder, facts, measured)
     return Evaluation(path, facts.recipe, folder, measured)
@@ -118,7 +118,7 @@ def evaluate_run(
 
 def score_run(
     path: str | Path,
-    choices: Choices | None = None,
+    choices: EvaluationOverrides | None = None,
     *,
     on: Target | None = None,
     report_only: bool = False,
@@ -130,12 +130,12 @@ def score_run(
         MerDataError: as ``evaluate_run``.
     """
     path = Path(path)
-    predicted = _predict(path, choices or Choices(), on, report_only, False, progress)
+    predicted = _predict(path, choices or EvaluationOverrides(), on, report_only, False, progress)
     return _score(predicted.predictions, predicted.settings)
 
 
 def compare_evaluated(
-    paths: Sequence[str | Path], choices: Choices | None = None, *, on: Target | None = None
+    paths: Sequence[str | Path], choices: EvaluationOverrides | None = None, *, on: Target | None = None
 ) -> Comparison:
     """Compare runs by their saved predictions, all in the sweep of the first run's recipe.
 
@@ -147,12 +147,12 @@ def compare_evaluated(
     Raises:
         MerDataError: no run, no predictions, or runs that cannot be compared.
     """
-    runs, settings = load_scored(paths, choices or Choices(), on=on)
+    runs, settings = load_scored(paths, choices or EvaluationOverrides(), on=on)
     return compare_runs(runs, resamples=settings.resamples)
 
 
 def load_scored(
-    paths: Sequence[str | Path], choices: Choices, *, on: Target | None = None
+    paths: Sequence[str | Path], choices: EvaluationOverrides, *, on: Target | None = None
 ) -> tuple[list[ScoredRun], EvaluationSettings]:
     """Runs with their scores from saved predictions, and the settings by which all of them were scored.
 
@@ -166,7 +166,7 @@ def load_scored(
     """
     if not paths:
         raise RunError("no runs are named", expected="folders of evaluated runs")
-    settings = choices.over(RunFolder(Path(paths[0])).read_recipe().evaluation)
+    settings = choices.apply_to(RunFolder(Path(paths[0])).read_recipe().evaluation)
     runs: list[ScoredRun] = []
     for path in map(Path, paths):
         recipe = RunFolder(path).read_recipe()
@@ -182,18 +182,18 @@ def load_scored(
 
 def _measure(
     path: Path,
-    choices: Choices,
+    choices: EvaluationOverrides,
     on: Target | None,
     report_only: bool,
     force: bool,
     progress: Progress | None,
-) -> tuple[RunFacts, Measured]:
+) -> tuple[RunFacts, SweepResult]:
     predicted = _predict(path, choices, on, report_only, force, progress)
     run, predictions, settings = predicted.run, predicted.predictions, predicted.settings
     scores = _score(predictions, settings)
     intervals = sweep_intervals(predictions, scores, settings.resamples)
     facts = RunFacts(path.resolve().name, predicted.recipe, run.read_provenance(), read_result(path))
-    return facts, Measured(predictions, scores, intervals)
+    return facts, SweepResult(predictions, scores, intervals)
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,7 @@ class _Predicted:
 
 def _predict(
     path: Path,
-    choices: Choices,
+    choices: EvaluationOverrides,
     on: Target | None,
     report_only: bool,
     force: bool,
@@ -216,12 +216,12 @@ def _predict(
         run = RunFolder(path)
         recipe = run.read_recipe()
         run.warn_unfinished()
-        settings = choices.over(recipe.evaluation)
+        settings = choices.apply_to(recipe.evaluation)
         predictions = load_sweep(run, _plan(settings), on=on, precision=settings.precision)
     else:
         run, experiment = open_trained(path)
         recipe = experiment.recipe
-        settings = choices.over(recipe.evaluation)
+        settings = choices.apply_to(recipe.evaluation)
         predictions = predict_sweep(
             run,
             experiment,
@@ -235,7 +235,7 @@ def _predict(
 
 
 def _plan(settings: EvaluationSettings) -> SweepPlan:
-    return SweepPlan.of(settings.pattern, settings.rates, settings.mask_seeds)
+    return SweepPlan.from_settings(settings.pattern, settings.rates, settings.mask_seeds)
 
 
 def _score(predictions: SweepPredictions, settings: EvaluationSettings) -> SweepScores:

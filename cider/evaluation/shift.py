@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cider.evaluation.evaluate import Choices, evaluate_run, load_scored
+from cider.evaluation.evaluate import EvaluationOverrides, evaluate_run, load_scored
 from cider.prediction.sweep import Progress
 from cider.recipe.schema import Recipe
 from cider.reports.shift import write_shift_report
@@ -18,7 +18,7 @@ from cider.runs.inputs import RunInputs
 from cider.scoring.conditions import SweepPlan
 from cider.scoring.shift_curve import ShiftCurves, shift_curves
 from cider.scoring.shift_grid import ShiftedRun, several_severities
-from cider.training.many_runs import Tell, TrainedRun, run_folder, train_runs
+from cider.training.many_runs import RunOutcome, Tell, run_folder, train_runs
 from cider.training.trainer import Progress as TrainingProgress
 from mer_data.errors import RecipeError, RunError, SplitError
 from mer_data.splits import SplitManifest
@@ -39,7 +39,7 @@ class ShiftPlan:
     runs: tuple[tuple[Recipe, Path], ...]
 
     @classmethod
-    def of(
+    def from_recipes(
         cls,
         recipes: Sequence[Recipe],
         parent: str | Path,
@@ -85,7 +85,7 @@ class ShiftPlan:
         """Folders of the runs."""
         return [folder for _, folder in self.runs]
 
-    def check_sweep(self, choices: Choices) -> None:
+    def check_sweep(self, choices: EvaluationOverrides) -> None:
         """Refuse recipes that would be measured in different sweeps, before anything is trained.
 
         Raises:
@@ -93,8 +93,8 @@ class ShiftPlan:
         """
         sweeps = []
         for recipe, _ in self.runs:
-            settings = choices.over(recipe.evaluation)
-            plan = SweepPlan.of(settings.pattern, settings.rates, settings.mask_seeds)
+            settings = choices.apply_to(recipe.evaluation)
+            plan = SweepPlan.from_settings(settings.pattern, settings.rates, settings.mask_seeds)
             sweeps.append((plan.conditions, settings.precision))
         if len(set(sweeps)) > 1:
             raise RecipeError(
@@ -109,7 +109,7 @@ class ShiftPlan:
         force: bool = False,
         progress: TrainingProgress | None = None,
         inputs_progress: Progress | None = None,
-    ) -> list[TrainedRun]:
+    ) -> list[RunOutcome]:
         """Train what is missing: finished runs are kept, others resumed.
 
         Class statistics and vocabularies of the splits are computed where they are not there.
@@ -156,7 +156,7 @@ class ShiftResult:
 
 def measure_shift(
     paths: Sequence[str | Path],
-    choices: Choices | None = None,
+    choices: EvaluationOverrides | None = None,
     *,
     parent: str | Path,
     report_only: bool = False,
@@ -176,7 +176,7 @@ def measure_shift(
     Raises:
         MerDataError: no run, an input or predictions are missing, or the runs are no series.
     """
-    choices = choices or Choices()
+    choices = choices or EvaluationOverrides()
     splits = [split_of_run(path) for path in paths]
     several_severities(splits)  # told before hours of evaluation
     if not report_only:
@@ -204,6 +204,6 @@ def split_of_run(path: str | Path) -> SeriesSplit:
     recipe = run.read_recipe()
     split_path = RunInputs(run.path, run.read_provenance()).split_path(recipe)
     try:
-        return SeriesSplit.of(split_path, SplitManifest.load(split_path))
+        return SeriesSplit.from_manifest(split_path, SplitManifest.load(split_path))
     except SplitError as error:
         raise SplitError(f"{path} is no run of a series: {error}") from error

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from cider.debiasing.counterfactual_text import counterfactual_ids
-from cider.figures.trained import TrainedRun
+from cider.figures.trained import LoadedRun
 from cider.prediction.chosen_tau import Tau, tau_of_run
 from cider.runs.experiment import Experiment
 from cider.scoring.names import Debiasing
@@ -153,7 +153,7 @@ def explain_correction(
         MerDataError: runs of another kind or of different data, an unknown id, or nothing corrected.
     """
     path, plain_path = Path(path), Path(plain_path)
-    whole, plain = TrainedRun.open(path), TrainedRun.open(plain_path)
+    whole, plain = LoadedRun.open(path), LoadedRun.open(plain_path)
     _check(whole, plain)
     experiment = whole.experiment
     kept = experiment.kept_token_ids()
@@ -192,7 +192,7 @@ def explain_correction(
     )
 
 
-def _check(whole: TrainedRun, plain: TrainedRun) -> None:
+def _check(whole: LoadedRun, plain: LoadedRun) -> None:
     """Raise a RunError unless the runs have both and neither half of MACI, on the same data."""
     for run, expected in ((whole, "both"), (plain, "none")):
         if (found := run.experiment.recipe.model.maci) != expected:
@@ -216,7 +216,7 @@ def _most_corrected(
     truth: NDArray[np.int64],
     corrected: NDArray[np.bool_],
     ids: list[str],
-    run: TrainedRun,
+    run: LoadedRun,
 ) -> int:
     """The corrected utterance whose true class leads by most."""
     if not corrected.any():
@@ -231,7 +231,7 @@ def _most_corrected(
     return min(np.flatnonzero(corrected).tolist(), key=lambda row: (-lead[row], ids[row]))
 
 
-def _place_of(utterance: str, ids: list[str], run: TrainedRun) -> int:
+def _place_of(utterance: str, ids: list[str], run: LoadedRun) -> int:
     if utterance not in ids:
         raise RunError(
             f"no utterance {utterance!r} in the test fold", where=run.folder.path,
@@ -246,7 +246,7 @@ def _pieces(experiment: Experiment, at: int, kept: NDArray[np.int64]) -> tuple[P
     ids = torch.from_numpy(item.input_ids.astype(np.int64))
     special = experiment.special
     masked = counterfactual_ids(ids[None], torch.ones_like(ids[None]).bool(), torch.from_numpy(kept), special)
-    names = experiment.store.word_pieces.vocabulary
+    names = experiment.store.tokenizer.vocabulary
     return tuple(
         Piece(names[before], before == after)
         for before, after in zip(ids.tolist()[1:-1], masked[0].tolist()[1:-1], strict=True)

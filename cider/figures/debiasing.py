@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from cider.debiasing.causal_head import CausalHead
-from cider.figures.trained import TrainedRun
+from cider.figures.trained import LoadedRun
 from cider.prediction.sweep import Progress
 from cider.reports.tables import METRIC_TITLES
 from cider.scoring.conditions import condition_of
@@ -161,7 +161,7 @@ def explain_debiasing(
         MerDataError: no run, one without MACI, an impossible rate, or no utterance counts in a fold.
     """
     path = Path(path)
-    run = TrainedRun.open(path)
+    run = LoadedRun.open(path)
     recipe, task = run.experiment.recipe, run.experiment.task
     if recipe.model.maci == "none":
         raise RunError(
@@ -181,7 +181,7 @@ def explain_debiasing(
     return DebiasingEffect(path, rate, metric, folds, tau)
 
 
-def _effect(run: TrainedRun, name: str, rate: float, metric: str) -> FoldEffect:
+def _effect(run: LoadedRun, name: str, rate: float, metric: str) -> FoldEffect:
     """Measure one fold."""
     recipe, task = run.experiment.recipe, run.experiment.task
     settings = recipe.evaluation
@@ -208,7 +208,7 @@ def _effect(run: TrainedRun, name: str, rate: float, metric: str) -> FoldEffect:
     )
 
 
-def _as_in_training(run: TrainedRun, head: CausalHead, joint: NDArray[np.float64]) -> NDArray[np.float64]:
+def _as_in_training(run: LoadedRun, head: CausalHead, joint: NDArray[np.float64]) -> NDArray[np.float64]:
     with torch.inference_mode():
         answer: NDArray[np.float64] = (
             head(torch.from_numpy(joint).float().to(run.device), intervention="training")

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cider.figures.trained import TrainedRun
-from cider.prediction.text_cache import SharedTexts
+from cider.figures.trained import LoadedRun
+from cider.prediction.text_cache import TextFeatureCache
 from cider.scoring.conditions import condition_of
 from mer_data.errors import RunError
 from mer_data.files.csv_files import write_csv
@@ -154,14 +154,14 @@ def embed_runs(
         MerDataError: no run, runs of different data, or a fold too small to be projected.
     """
     paths = [Path(path) for path in runs]
-    first = TrainedRun.open(paths[0])
+    first = LoadedRun.open(paths[0])
     settings, task = first.experiment.recipe.evaluation, first.experiment.task
     conditions = [condition_of(settings.pattern, rate, settings.mask_seed) for rate in rates]
     ids: list[str] = []
     classes = np.empty(0, dtype=np.int64)
     panels: list[Panel] = []
     for path, name in zip(paths, _run_names(paths), strict=True):
-        run = first if path == paths[0] else TrainedRun.open(path)
+        run = first if path == paths[0] else LoadedRun.open(path)
         _check_same(first, run)
         predictor = run.fold(fold)
         ids, classes = predictor.ids, task.class_of(predictor.labels)
@@ -171,7 +171,7 @@ def embed_runs(
                 found=f"{len(ids)} utterances",
                 expected=f"at least {_LEAST_UTTERANCES}",
             )
-        texts = SharedTexts(run.model.text_encoder, pad_id=run.experiment.special.pad)
+        texts = TextFeatureCache(run.model.text_encoder, pad_id=run.experiment.special.pad)
         for rate, condition in zip(rates, conditions, strict=True):
             joint = predictor.joint_condition(condition, texts=texts)
             panels.append(Panel(name, rate, project(joint, method), class_silhouette(joint, classes)))
@@ -216,7 +216,7 @@ def _run_names(paths: Sequence[Path]) -> list[str]:
     )
 
 
-def _check_same(first: TrainedRun, other: TrainedRun) -> None:
+def _check_same(first: LoadedRun, other: LoadedRun) -> None:
     """Raise a RunError unless both have the same task and folds."""
     for what, found, expected in (
         ("task", other.experiment.task.name, first.experiment.task.name),

@@ -14,7 +14,7 @@ from cider.runs.folder import RunFolder, open_trained
 
 
 @dataclass(frozen=True)
-class TrainedRun:
+class LoadedRun:
     """A run, the data it was trained on, and its model on ``device``."""
 
     folder: RunFolder
@@ -23,7 +23,7 @@ class TrainedRun:
     device: str
 
     @classmethod
-    def open(cls, path: str | Path) -> TrainedRun:
+    def open(cls, path: str | Path) -> LoadedRun:
         """Load a run; a GPU is used if there is one.
 
         Raises:

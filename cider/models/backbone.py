@@ -53,7 +53,7 @@ class Backbone(Protocol):
 
 
 @runtime_checkable
-class TrainedBesides(Protocol):
+class HasAuxiliaryLoss(Protocol):
     """A backbone with losses of its own, beside the cross-entropy of its head."""
 
     def auxiliary_loss(self, representation: JointRepresentation, batch: Batch, classes: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from cider.debiasing.causal_head import CausalHead, PlainHead
 from cider.model.cider import CIDer
-from cider.models.backbone import Backbone, JointRepresentation, TrainedBesides
+from cider.models.backbone import Backbone, HasAuxiliaryLoss, JointRepresentation
 from mer_data.errors import MerDataError
 from mer_data.torch_data.batches import Batch
 
@@ -126,12 +126,12 @@ class BackboneModel(nn.Module):
     def auxiliary_loss(
         self, representation: JointRepresentation, batch: Batch, classes: Tensor
     ) -> Tensor | None:
-        """The backbone's own loss (see `TrainedBesides`), 0-dimensional; None where it has none.
+        """The backbone's own loss (see `HasAuxiliaryLoss`), 0-dimensional; None where it has none.
 
         Raises:
             MerDataError: it is no tensor, or not 0-dimensional.
         """
-        if not isinstance(self.backbone, TrainedBesides):
+        if not isinstance(self.backbone, HasAuxiliaryLoss):
             return None
         loss = self.backbone.auxiliary_loss(representation, batch, classes)
         if not isinstance(loss, Tensor) or loss.ndim:

@@ -238,9 +238,9 @@ class MPLMM(nn.Module):
         """Text, audio and vision in width d: projected or, where lost, generated; with their signals."""
         text = self.text_encoder(batch.input_ids, batch.text_mask)
         raw = (
-            Steps.of(text, batch.text_mask),
-            Steps.of(batch.audio, batch.audio_mask),
-            Steps.of(batch.vision, batch.vision_mask),
+            Steps.from_mask(text, batch.text_mask),
+            Steps.from_mask(batch.audio, batch.audio_mask),
+            Steps.from_mask(batch.vision, batch.vision_mask),
         )
         inputs = []
         for number, (steps, others) in enumerate(zip(raw, OTHERS, strict=True)):

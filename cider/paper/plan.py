@@ -1,7 +1,7 @@
 """Which runs of ours give the numbers of a published table, and how each is evaluated.
 
-A table names runs (``cider.paper.tables``). The user's overrides go into every run and into its name, so that runs
-of different settings never meet.
+A table names runs (``cider.paper.tables``). The user's overrides go into every run and into its name, so
+that runs of different settings never meet.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from cider.evaluation.evaluate import Choices
+from cider.evaluation.evaluate import EvaluationOverrides
 from cider.paper.schema import Row
 from cider.paper.tables import SWEEP, Column, PublishedTable, Run, slug
 from cider.prediction.target import Target
@@ -29,7 +29,7 @@ TARGET_SPLIT = "standard"
 class Sweep:
     """An evaluation of a run; ``on``: another corpus than that of training, None: the run's own split."""
 
-    choices: Choices
+    choices: EvaluationOverrides
     on: Target | None = None
 
 
@@ -230,11 +230,11 @@ def sweep_of(column: Column) -> Sweep | None:
     if column.place == "training":
         return None
     if column.place == "complete":
-        choices = Choices(pattern="rmfm", rates=(0.0,))
+        choices = EvaluationOverrides(pattern="rmfm", rates=(0.0,))
     elif column.pattern == SMM:
-        choices = Choices(pattern=SMM)
+        choices = EvaluationOverrides(pattern=SMM)
     else:
-        choices = Choices(pattern=column.pattern, rates=SWEEP)
+        choices = EvaluationOverrides(pattern=column.pattern, rates=SWEEP)
     setting = column.setting
     if setting.tested_on == setting.trained_on:
         return Sweep(choices)

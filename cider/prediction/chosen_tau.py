@@ -12,7 +12,7 @@ import torch
 from cider.models.backbone_model import SentimentModel
 from cider.prediction.engine import FoldPredictor
 from cider.prediction.sweep import load_sweep
-from cider.prediction.text_cache import SharedTexts
+from cider.prediction.text_cache import TextFeatureCache
 from cider.recipe.schema import load_recipe
 from cider.recipe.settings import EvaluationSettings
 from cider.runs.experiment import Experiment
@@ -74,7 +74,7 @@ def tau_of_run(
         DamagedRunError: the saved predictions, or files of the run, are damaged or were changed.
     """
     settings = load_recipe(run.recipe_path).evaluation
-    plan = SweepPlan.of(settings.pattern, settings.rates, settings.mask_seeds)
+    plan = SweepPlan.from_settings(settings.pattern, settings.rates, settings.mask_seeds)
     try:
         saved = load_sweep(run, plan, precision=settings.precision)
     except DamagedRunError:
@@ -126,7 +126,7 @@ def _validation(
         kept_token_ids=np.array(kept_token_ids, dtype=np.int64),
         bf16=settings.precision == "bf16",
     )
-    texts = SharedTexts(model.text_encoder, pad_id=experiment.special.pad)
+    texts = TextFeatureCache(model.text_encoder, pad_id=experiment.special.pad)
     answers = []
     for condition in plan.conditions:
         answers.append(predictor.predict_condition(condition, texts=texts))

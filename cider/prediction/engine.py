@@ -15,7 +15,7 @@ from cider.debiasing.causal_head import CausalHead, PlainHead
 from cider.debiasing.counterfactual_text import counterfactual_ids
 from cider.models.backbone_model import SentimentModel
 from cider.prediction.masks import Keys, removed, utterance_keys
-from cider.prediction.text_cache import InParallel, SharedTexts, reading
+from cider.prediction.text_cache import TextFeatureCache, ThreadedInference, cached_text_features
 from cider.runs.experiment import Experiment
 from cider.scoring.conditions import ALIGNED_PATTERNS, Condition, condition_of
 from cider.scoring.prediction_frame import (
@@ -29,7 +29,7 @@ from cider.scoring.prediction_frame import (
 from mer_data.errors import RunError
 from mer_data.statistics.class_statistics import ClassStatistics
 from mer_data.torch_data.batches import Batch, Collator, Item, UtteranceDataset
-from mer_data.torch_data.missing import Positions, apply
+from mer_data.torch_data.missing import ValidMask, apply
 
 Heads = Mapping[str, CausalHead | None]
 T = TypeVar("T")
@@ -66,7 +66,7 @@ class FoldPredictor:
         self._model = model
         self._experiment = experiment
         self._device = device
-        self._run = InParallel(device, bf16=bf16)
+        self._run = ThreadedInference(device, bf16=bf16)
         self._kept = None if kept_token_ids is None else torch.from_numpy(kept_token_ids)
         rows = experiment.rows[fold]
         dataset = UtteranceDataset(experiment.store, rows)
@@ -90,7 +90,7 @@ class FoldPredictor:
         self,
         condition: Condition,
         *,
-        texts: SharedTexts | None = None,
+        texts: TextFeatureCache | None = None,
         evaluated: ClassStatistics | None = None,
     ) -> dict[View, NDArray[np.float64]]:
         """Class probabilities (N, C) per view, in the order of ``ids``.
@@ -113,7 +113,7 @@ class FoldPredictor:
         return results
 
     def joint_condition(
-        self, condition: Condition, *, texts: SharedTexts | None = None
+        self, condition: Condition, *, texts: TextFeatureCache | None = None
     ) -> NDArray[np.float64]:
         """Joint representations h_m (N, 3d) of the texts as they are, in the order of ``ids``.
 
@@ -129,13 +129,13 @@ class FoldPredictor:
         return np.concatenate([found for *_, found in answers])[order]
 
     def _ask(
-        self, condition: Condition, texts: SharedTexts | None, answer: Callable[[Batch], T]
+        self, condition: Condition, texts: TextFeatureCache | None, answer: Callable[[Batch], T]
     ) -> list[tuple[Rows, str, T]]:
         """Rows of every batch, its text view, and what ``answer`` finds with the model in evaluation mode."""
         check_alignment(condition.pattern, self._experiment)
         model, training = self._model, self._model.training
         keys = utterance_keys(self.ids, condition.pattern, condition.mask_seed)
-        texts = texts or SharedTexts(model.text_encoder, pad_id=self._experiment.special.pad)
+        texts = texts or TextFeatureCache(model.text_encoder, pad_id=self._experiment.special.pad)
         texts.next_condition()
         found = []
         model.eval()
@@ -149,7 +149,7 @@ class FoldPredictor:
                 texts.encode(
                     [text for *_, batch in inputs for text in _texts(batch)], self._run, self._device
                 )
-                with reading(model, texts):
+                with cached_text_features(model, texts):
                     answers = self._run(lambda one: answer(one[2]), inputs)
                 found += [(rows, text, one) for (rows, text, _), one in zip(inputs, answers, strict=True)]
         finally:
@@ -163,7 +163,7 @@ class FoldPredictor:
     def _views(self, complete: Batch, condition: Condition, keys: Keys) -> Iterator[tuple[str, Batch]]:
         """What the model reads in a condition, for each text view."""
         special = self._experiment.special
-        batch = apply(complete, removed(condition, Positions.of(complete, special), keys), special)
+        batch = apply(complete, removed(condition, ValidMask.from_batch(complete, special), keys), special)
         yield FACTUAL, batch
         if self._kept is not None:
             ids = counterfactual_ids(batch.input_ids, batch.text_mask, self._kept, special)

@@ -33,15 +33,15 @@ class ExpectedInput:
     vocabulary_digest: str
 
     @classmethod
-    def of(cls, store: FeatureStore) -> ExpectedInput:
+    def from_store(cls, store: FeatureStore) -> ExpectedInput:
         """What a model that is trained on ``store`` expects."""
         return cls(
             alignment=store.alignment,
             widths={modality: store.width(modality) for modality in MODALITIES},
             columns={modality: tuple(names) for modality, names in store.attribute("columns").items()},
             frame_rate_hz=store.attribute("frame_rate_hz"),
-            tokenizer=store.word_pieces.name,
-            vocabulary_digest=store.word_pieces.vocabulary_digest,
+            tokenizer=store.tokenizer.name,
+            vocabulary_digest=store.tokenizer.vocabulary_digest,
         )
 
     def check(self, store: FeatureStore) -> list[str]:
@@ -60,7 +60,7 @@ class ExpectedInput:
             width, expected = store.width(modality), self.widths[modality]
             if width != expected:
                 raise _another(f"{modality} width", store, width, expected, _SAME_COLUMNS)
-        pieces = store.word_pieces
+        pieces = store.tokenizer
         if pieces.vocabulary_digest != self.vocabulary_digest:
             raise _another(
                 "tokenizer vocabulary",

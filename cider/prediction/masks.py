@@ -5,7 +5,8 @@ and the step, and of nothing else: not of the batch, its order or its padding. A
 number is below the rate, so the same numbers serve every rate, and what is lost at 0.3 is lost at 0.4 too.
 That keeps the differences between rates free of the noise of independent draws, and lets texts be shared.
 
-Letters: B utterances, T steps. The patterns are those of ``mer_data.torch_data.missing``, which draws for training.
+Letters: B utterances, T steps. The patterns are those of ``mer_data.torch_data.missing``, which draws for
+training.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cider.scoring.conditions import COMPLETE, NOTHING, SMM, Condition
-from mer_data.torch_data.missing import Positions, Removed, smm
+from mer_data.torch_data.missing import MissingMask, ValidMask, smm
 
 #: Changes whenever equal conditions would get other masks.
 SCHEME = "splitmix64-nested-1"
@@ -47,7 +48,7 @@ def uniforms(keys: Keys, modality: int, steps: int) -> NDArray[np.float64]:
     return np.asarray((z >> np.uint64(11)).astype(np.float64) * 2.0**-53)
 
 
-def removed(condition: Condition, positions: Positions, keys: Keys) -> Removed:
+def removed(condition: Condition, positions: ValidMask, keys: Keys) -> MissingMask:
     """What a batch loses.
 
     Args:
@@ -64,15 +65,15 @@ def removed(condition: Condition, positions: Positions, keys: Keys) -> Removed:
     return _restricted(positions, *lost)
 
 
-def _restricted(positions: Positions, text: Tensor, audio: Tensor, vision: Tensor) -> Removed:
+def _restricted(positions: ValidMask, text: Tensor, audio: Tensor, vision: Tensor) -> MissingMask:
     """Lost steps, each (B or 1, T or 1), where there is something that can be lost."""
-    return Removed(positions.pieces & text, positions.audio & audio, positions.vision & vision)
+    return MissingMask(positions.pieces & text, positions.audio & audio, positions.vision & vision)
 
 
 _Lost = tuple[Tensor, Tensor, Tensor]
 
 
-def _each_position(rate: float, positions: Positions, keys: Keys) -> _Lost:
+def _each_position(rate: float, positions: ValidMask, keys: Keys) -> _Lost:
     """RMFM, and RMFM-same with one rate for all: every position on its own."""
     text, audio, vision = (
         torch.from_numpy(uniforms(keys, number, mask.shape[1]) < rate)
@@ -81,7 +82,7 @@ def _each_position(rate: float, positions: Positions, keys: Keys) -> _Lost:
     return text, audio, vision
 
 
-def _whole_modalities(rate: float, positions: Positions, keys: Keys) -> _Lost:
+def _whole_modalities(rate: float, positions: ValidMask, keys: Keys) -> _Lost:
     """RMM: a number per utterance and modality."""
     text, audio, vision = (
         torch.from_numpy(uniforms(keys, number, 1) < rate) for number in (_TEXT, _AUDIO, _VISION)
@@ -89,13 +90,13 @@ def _whole_modalities(rate: float, positions: Positions, keys: Keys) -> _Lost:
     return text, audio, vision
 
 
-def _same_steps(rate: float, positions: Positions, keys: Keys) -> _Lost:
+def _same_steps(rate: float, positions: ValidMask, keys: Keys) -> _Lost:
     """TMFM: a number per step, for all modalities."""
     longest = max(mask.shape[1] for mask in (positions.text, positions.audio, positions.vision))
     return _over_time(uniforms(keys, _TEXT, longest) < rate, positions)
 
 
-def _one_block(rate: float, positions: Positions, keys: Keys) -> _Lost:
+def _one_block(rate: float, positions: ValidMask, keys: Keys) -> _Lost:
     """STMFM: a block of round(rate * n) of the n text steps, its start by one number per utterance.
 
     A longer block of the same utterance contains the shorter ones: with one step more, the start stays or
@@ -110,7 +111,7 @@ def _one_block(rate: float, positions: Positions, keys: Keys) -> _Lost:
     return _over_time((step >= start[:, None]) & (step < (start + block)[:, None]), positions)
 
 
-def _over_time(lost: NDArray[np.bool_], positions: Positions) -> _Lost:
+def _over_time(lost: NDArray[np.bool_], positions: ValidMask) -> _Lost:
     """One mask (B, T) for the steps of each modality."""
     mask = torch.from_numpy(lost)
     text, audio, vision = (
@@ -119,7 +120,7 @@ def _over_time(lost: NDArray[np.bool_], positions: Positions) -> _Lost:
     return text, audio, vision
 
 
-_PATTERNS: dict[str, Callable[[float, Positions, Keys], _Lost]] = {
+_PATTERNS: dict[str, Callable[[float, ValidMask, Keys], _Lost]] = {
     "rmfm": _each_position,
     "rmfm_same": _each_position,
     "rmm": _whole_modalities,

@@ -26,7 +26,7 @@ from mer_data.files.writing import write_json, write_text
 from mer_data.store.reader import FeatureStore
 from mer_data.tasks import TaskName, get_task
 from mer_data.text.encoder import TextEncoder
-from mer_data.text.tokenizer import WordPieces
+from mer_data.text.tokenizer import Tokenizer
 from mer_data.torch_data.batches import special_tokens
 from mer_data.utterances import MODALITIES
 
@@ -71,7 +71,7 @@ class ModelCard(BaseModel):
     frame_rate_hz: dict[str, float | None]
 
     @classmethod
-    def of(cls, experiment: Experiment, model: SentimentModel) -> ModelCard:
+    def from_experiment(cls, experiment: Experiment, model: SentimentModel) -> ModelCard:
         """The card of ``model``, which ``experiment`` built.
 
         Raises:
@@ -90,8 +90,8 @@ class ModelCard(BaseModel):
             shapes=experiment.shapes(encoder.width),
             text_encoder=encoder.name,
             encoder_config=config,
-            tokenizer=store.word_pieces.name,
-            vocabulary_digest=store.word_pieces.vocabulary_digest,
+            tokenizer=store.tokenizer.name,
+            vocabulary_digest=store.tokenizer.vocabulary_digest,
             kept_token_ids=kept,
             debiasing=experiment.recipe.evaluation.debiasing,
             limits=_limits(store, model),
@@ -119,7 +119,7 @@ class ModelCard(BaseModel):
         """Feature columns of "audio" or "vision"."""
         return self.shapes.audio_width if modality == "audio" else self.shapes.vision_width
 
-    def build_model(self, pieces: WordPieces) -> SentimentModel:
+    def build_model(self, pieces: Tokenizer) -> SentimentModel:
         """The model with weights that mean nothing: load the run's checkpoint into it.
 
         Raises:
@@ -166,12 +166,12 @@ class ModelCard(BaseModel):
 
 def save_model_card(run: RunFolder, experiment: Experiment, model: SentimentModel) -> None:
     """Write ``tokenizer.json``, then ``model.json``, into the run folder."""
-    card = ModelCard.of(experiment, model)
-    write_text(run.path / "tokenizer.json", experiment.store.word_pieces.to_json())
+    card = ModelCard.from_experiment(experiment, model)
+    write_text(run.path / "tokenizer.json", experiment.store.tokenizer.to_json())
     write_json(run.path / "model.json", card.model_dump(mode="json"))
 
 
-def load_model_card(run: RunFolder) -> tuple[ModelCard, WordPieces]:
+def load_model_card(run: RunFolder) -> tuple[ModelCard, Tokenizer]:
     """The card of a run and its tokenizer.
 
     Raises:
@@ -183,7 +183,7 @@ def load_model_card(run: RunFolder) -> tuple[ModelCard, WordPieces]:
         check_file(run.path, name)
     try:
         card = ModelCard.model_validate_json(path.read_bytes())
-        pieces = WordPieces.from_json(card.tokenizer, tokenizer.read_text(encoding="utf-8"))
+        pieces = Tokenizer.from_json(card.tokenizer, tokenizer.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise RunError(f"the run has no {error.filename}", do=again) from error
     except ValidationError as error:

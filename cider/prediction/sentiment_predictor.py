@@ -17,7 +17,7 @@ from cider.prediction.chosen_tau import Progress, Tau, given_tau, tau_of_run
 from cider.prediction.items import checked_texts, text_item
 from cider.prediction.model_card import ModelCard, load_model_card
 from cider.prediction.predictions import Predictions
-from cider.prediction.text_cache import InParallel
+from cider.prediction.text_cache import ThreadedInference
 from cider.runs.folder import RunFolder, open_run
 from cider.runs.folder_state import require_run
 from cider.scoring.prediction_frame import COUNTERFACTUAL, FACTUAL
@@ -25,7 +25,7 @@ from cider.scoring.subtraction import debiased
 from mer_data.errors import MerDataError, RunError, StoreError
 from mer_data.store.reader import FeatureStore
 from mer_data.tasks import get_task
-from mer_data.text.tokenizer import WordPieces
+from mer_data.text.tokenizer import Tokenizer
 from mer_data.torch_data.batches import Batch, Collator, Item, UtteranceDataset, special_tokens
 
 Features = Sequence[ArrayLike | None]
@@ -49,7 +49,7 @@ class SentimentPredictor:
         self,
         model: SentimentModel,
         card: ModelCard,
-        pieces: WordPieces,
+        pieces: Tokenizer,
         tau: Tau,
         *,
         device: torch.device | str = "cpu",
@@ -72,7 +72,7 @@ class SentimentPredictor:
         self._pieces = pieces
         self._device = device
         self._batch_size = batch_size
-        self._run = InParallel(device)
+        self._run = ThreadedInference(device)
         self._special = special_tokens(pieces)
         self._collate = Collator(self._special.pad)
         kept = card.kept_token_ids
@@ -260,7 +260,7 @@ def _missing(modality: str, rows: Features | None, num_texts: int) -> str | None
     return f"{modality} is missing in {count} of {num_texts} texts" if count else None
 
 
-def _card_of(run: RunFolder) -> tuple[ModelCard, WordPieces]:
+def _card_of(run: RunFolder) -> tuple[ModelCard, Tokenizer]:
     """The card of a run; one that was made before runs had it is opened with its store."""
     run.warn_unfinished()
     if (run.path / "model.json").is_file():
@@ -272,7 +272,7 @@ def _card_of(run: RunFolder) -> tuple[ModelCard, WordPieces]:
         raise RunError(
             f"the run has no model.json, and the store it was trained on cannot be opened: {error}"
         ) from error
-    return ModelCard.of(experiment, experiment.build_model()), experiment.store.word_pieces
+    return ModelCard.from_experiment(experiment, experiment.build_model()), experiment.store.tokenizer
 
 
 def _rows_of(store: FeatureStore, ids: Sequence[str] | None) -> NDArray[np.int64]:

@@ -12,7 +12,7 @@ from cider.debiasing.causal_head import CausalHead
 from cider.prediction.engine import FoldPredictor, check_alignment
 from cider.prediction.masks import SCHEME
 from cider.prediction.target import OpenTarget, Target, saved_target
-from cider.prediction.text_cache import SharedTexts
+from cider.prediction.text_cache import TextFeatureCache
 from cider.recipe.settings import EvaluationPrecision
 from cider.runs.experiment import Experiment
 from cider.runs.folder import RunFolder
@@ -182,7 +182,7 @@ def _predict(
             kept_token_ids=kept,
             bf16=identities[fold]["precision"] == "bf16",
         )
-        texts = SharedTexts(model.text_encoder, pad_id=experiment.special.pad)
+        texts = TextFeatureCache(model.text_encoder, pad_id=experiment.special.pad)
         for condition in conditions:
             views = predictor.predict_condition(
                 condition, texts=texts, evaluated=evaluated if fold == "test" else None

@@ -83,7 +83,7 @@ def open_target(target: Target, training: Experiment) -> OpenTarget:
         update={"dataset": target.dataset, "alignment": str(store_path), "split": target.split}
     )
     found = Experiment.open(training.recipe.model_copy(update={"data": data}), option=_OPTION)
-    ExpectedInput.of(training.store).check_same(found.store)
+    ExpectedInput.from_store(training.store).check_same(found.store)
     if not len(found.rows["test"]):
         raise RunError(
             "the test fold has no utterances",

@@ -22,7 +22,7 @@ MAX_BYTES = 1 << 28
 _GROUP = 64
 
 
-class SharedTexts:
+class TextFeatureCache:
     """Encodes texts and remembers the features of the condition at hand and of the one before.
 
     Neighbouring conditions of a sweep have texts in common, and so have the two views of one condition: short
@@ -55,7 +55,9 @@ class SharedTexts:
         """Forget the condition before the last."""
         self._before, self._kept, self._num_bytes = self._kept, {}, 0
 
-    def encode(self, texts: Sequence[NDArray[np.int64]], run: InParallel, device: torch.device | str) -> None:
+    def encode(
+        self, texts: Sequence[NDArray[np.int64]], run: ThreadedInference, device: torch.device | str
+    ) -> None:
         """Have the features of ``texts``, each (T_l,) without padding, at hand.
 
         Only what is not known yet is encoded, texts of similar length together.
@@ -95,7 +97,7 @@ class SharedTexts:
 class _Lookup(nn.Module):
     """Stands where the text encoder was."""
 
-    def __init__(self, texts: SharedTexts) -> None:
+    def __init__(self, texts: TextFeatureCache) -> None:
         super().__init__()
         self._texts = texts
 
@@ -104,7 +106,7 @@ class _Lookup(nn.Module):
 
 
 @contextmanager
-def reading(model: SentimentModel, texts: SharedTexts) -> Iterator[None]:
+def cached_text_features(model: SentimentModel, texts: TextFeatureCache) -> Iterator[None]:
     """Let ``model`` read the features of ``texts`` in place of encoding."""
     reader, encoder = text_reader(model), model.text_encoder
     reader.text_encoder = _Lookup(texts)
@@ -114,7 +116,7 @@ def reading(model: SentimentModel, texts: SharedTexts) -> Iterator[None]:
         reader.text_encoder = encoder
 
 
-class InParallel:
+class ThreadedInference:
     """Runs a function on several items, in evaluation, one thread of torch each.
 
     Threads over whole batches, and not the threads inside each operation of torch: the operations of so small

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cider.reports.notes import Measured, RunFacts, run_facts, run_notes
+from cider.reports.notes import RunFacts, SweepResult, run_facts, run_notes
 from cider.reports.tables import (
     METRIC_TITLES,
     area_title,
@@ -30,7 +30,7 @@ from mer_data.reports.charts.matrices import Matrix, matrix_chart
 from mer_data.reports.page import Figure, Report, Section, Table
 
 
-def write_report(folder: str | Path, facts: RunFacts, measured: Measured) -> list[Path]:
+def write_report(folder: str | Path, facts: RunFacts, measured: SweepResult) -> list[Path]:
     """Write ``metrics.json``, ``summary.md``, ``summary.html`` and the charts (PNG, PDF) to ``folder``.
 
     Args:
@@ -63,7 +63,7 @@ def write_report(folder: str | Path, facts: RunFacts, measured: Measured) -> lis
     return [folder / "metrics.json", *by_point, *protocols, *matrices, *report.write(folder)]
 
 
-def _intro(facts: RunFacts, measured: Measured) -> list[str]:
+def _intro(facts: RunFacts, measured: SweepResult) -> list[str]:
     scores, recipe = measured.scores, facts.recipe
     name = headline(scores)[0]
     shown = [
@@ -86,7 +86,7 @@ def _intro(facts: RunFacts, measured: Measured) -> list[str]:
     ]
 
 
-def _elsewhere(measured: Measured) -> str:
+def _elsewhere(measured: SweepResult) -> str:
     """Where the test utterances are from, if not from the run's own split."""
     target = measured.predictions.target
     return "" if target is None else f" {told_target(target)}"
@@ -99,7 +99,7 @@ def _seeds(scores: SweepScores) -> str:
     return f", mask seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
 
 
-def _test_scores(measured: Measured, chart: Path) -> Section:
+def _test_scores(measured: SweepResult, chart: Path) -> Section:
     scores, intervals = measured.scores, measured.intervals
     several = " ± standard deviation over the mask seeds" if scores.plan.num_seeds > 1 else ""
     tau = (
@@ -131,7 +131,7 @@ def _test_scores(measured: Measured, chart: Path) -> Section:
     )
 
 
-def _chart_caption(measured: Measured) -> str:
+def _chart_caption(measured: SweepResult) -> str:
     scores = measured.scores
     if not scores.plan.rates:
         return "Strict test scores by the modalities that are kept."
@@ -148,7 +148,7 @@ def _unit(intervals: SweepIntervals) -> Unit:
     return "videos" if "videos" in intervals.strict else "utterances"
 
 
-def _draw_points(path_stem: Path, facts: RunFacts, measured: Measured) -> list[Path]:
+def _draw_points(path_stem: Path, facts: RunFacts, measured: SweepResult) -> list[Path]:
     """Strict scores against the rate, or by kept modalities."""
     scores, names = measured.scores, headline(measured.scores)
     if not scores.plan.rates:
@@ -243,7 +243,7 @@ def _protocols(scores: SweepScores, chart: Path) -> Section:
     )
 
 
-def _counterfactual(measured: Measured) -> list[Section]:
+def _counterfactual(measured: SweepResult) -> list[Section]:
     scores, change = measured.scores, measured.intervals.change
     if scores.tau is None or change is None:
         return []

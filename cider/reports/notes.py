@@ -35,7 +35,7 @@ class RunFacts:
 
 
 @dataclass(frozen=True)
-class Measured:
+class SweepResult:
     """A sweep with everything computed from it."""
 
     predictions: SweepPredictions
@@ -48,7 +48,7 @@ class Measured:
         return {**self.scores.to_json(), "intervals": self.intervals.to_json(), "belongs_to": identity}
 
 
-def run_facts(facts: RunFacts, measured: Measured) -> list[tuple[str, str]]:
+def run_facts(facts: RunFacts, measured: SweepResult) -> list[tuple[str, str]]:
     """What was run, on what and with what, as terms with their texts."""
     recipe, recorded, identity = facts.recipe, facts.provenance, measured.predictions.identity
     packages = recorded.get("packages", {})
@@ -81,7 +81,7 @@ def _taken(recorded: dict[str, Any]) -> str:
     return f"\nweights of {source}, which trains the same" if source else ""
 
 
-def _target_facts(measured: Measured) -> list[tuple[str, str]]:
+def _target_facts(measured: SweepResult) -> list[tuple[str, str]]:
     """What was tested on, where that is not the run's own split."""
     predictions = measured.predictions
     if predictions.target is None:
@@ -98,7 +98,7 @@ def _target_facts(measured: Measured) -> list[tuple[str, str]]:
     ]
 
 
-def run_notes(facts: RunFacts, measured: Measured) -> list[str]:
+def run_notes(facts: RunFacts, measured: SweepResult) -> list[str]:
     """How choices were made, and what the numbers do not say."""
     scores, intervals = measured.scores, measured.intervals
     return [
@@ -124,7 +124,7 @@ def interval_notes(resamples: int, notes: tuple[str, ...]) -> list[str]:
     ]
 
 
-def _target(measured: Measured) -> list[str]:
+def _target(measured: SweepResult) -> list[str]:
     if measured.predictions.target is None:
         return []
     return [

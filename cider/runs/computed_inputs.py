@@ -33,7 +33,7 @@ def make_missing_inputs(
     statistics = statistics_input(recipe, store.path, experiment.split_path)
     if statistics.is_missing:
         tell(f"Class statistics are not there: computing {statistics.save_path}.")
-        encoder = load_text_encoder(recipe.model.text_encoder, store.word_pieces)
+        encoder = load_text_encoder(recipe.model.text_encoder, store.tokenizer)
         class_statistics(store, split, task, encoder, progress=progress).save(statistics.save_path)
     vocabulary = vocabulary_input(recipe, store.path, experiment.split_path)
     if vocabulary.is_missing:

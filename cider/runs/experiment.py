@@ -56,7 +56,7 @@ class Experiment:
 
     def __post_init__(self) -> None:
         """Look up the special tokens."""
-        self.special = special_tokens(self.store.word_pieces)
+        self.special = special_tokens(self.store.tokenizer)
 
     @classmethod
     def open(cls, recipe: Recipe, *, option: str = "--set data.{}=NAME") -> Experiment:
@@ -73,7 +73,7 @@ class Experiment:
         store = choose_store(workspace, recipe.data.alignment, option=option.format("alignment"))
         split_path = workspace.choose_split(recipe.data.split, option=option.format("split"))
         data = recipe.data.model_copy(update={"split": recipe.data.split or split_path.stem})
-        return cls.of(recipe.model_copy(update={"data": data}), store, split_path, option=option)
+        return cls.from_files(recipe.model_copy(update={"data": data}), store, split_path, option=option)
 
     @classmethod
     def of_run(cls, recipe: Recipe, inputs: RunInputs) -> Experiment:
@@ -83,10 +83,10 @@ class Experiment:
             MerDataError: an input is gone or has changed.
         """
         store = FeatureStore.open(inputs.store_path(recipe))
-        return replace(cls.of(recipe, store, inputs.split_path(recipe)), inputs=inputs)
+        return replace(cls.from_files(recipe, store, inputs.split_path(recipe)), inputs=inputs)
 
     @classmethod
-    def of(
+    def from_files(
         cls, recipe: Recipe, store: FeatureStore, split_path: Path, *, option: str = "--set data.{}=NAME"
     ) -> Experiment:
         """A recipe with a store and a split, checked to fit.
@@ -145,7 +145,7 @@ class Experiment:
 
     def build_model(self) -> SentimentModel:
         """The model of the recipe with fresh weights, seeded by the recipe; no statistics yet."""
-        encoder = load_text_encoder(self.recipe.model.text_encoder, self.store.word_pieces)
+        encoder = load_text_encoder(self.recipe.model.text_encoder, self.store.tokenizer)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.recipe.seed)
             return build_model(
@@ -179,9 +179,7 @@ class Experiment:
         """
         settings, statistics, kept = self.recipe.model, None, None
         if settings.debiases_label:
-            statistics = self.class_statistics(
-                load_text_encoder(settings.text_encoder, self.store.word_pieces)
-            )
+            statistics = self.class_statistics(load_text_encoder(settings.text_encoder, self.store.tokenizer))
         if settings.debiases_language:
             kept = torch.from_numpy(self.kept_token_ids())
         return MaciInputs(self.task.num_classes, statistics, kept, self.special)

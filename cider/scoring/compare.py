@@ -225,7 +225,7 @@ def _scores(label: str, runs: Sequence[ScoredRun], resampled: Resampled, first: 
     plan = runs[0].scores.plan
     strict = [run.scores.strict for run in runs]
     changes = {
-        unit: Interval.of(plan, {name: values[name] - first[unit][name] for name in values})
+        unit: Interval.from_resamples(plan, {name: values[name] - first[unit][name] for name in values})
         for unit, values in resampled.items()
         if first
     }
@@ -234,7 +234,7 @@ def _scores(label: str, runs: Sequence[ScoredRun], resampled: Resampled, first: 
         tuple(runs),
         {name: np.array([table.means[name] for table in strict]) for name in strict[0].values},
         {name: np.array([table.mean_areas[name] for table in strict]) for name in strict[0].values},
-        {unit: Interval.of(plan, values) for unit, values in resampled.items()},
+        {unit: Interval.from_resamples(plan, values) for unit, values in resampled.items()},
         changes or None,
     )
 

@@ -102,7 +102,7 @@ class SweepPlan:
     mask_seeds: tuple[int, ...] = (0,)
 
     @classmethod
-    def of(
+    def from_settings(
         cls, pattern: EvaluationPattern, rates: tuple[float, ...], mask_seeds: tuple[int, ...]
     ) -> SweepPlan:
         """A plan; SMM takes neither the rates nor the seeds."""

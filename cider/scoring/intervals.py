@@ -35,7 +35,7 @@ class Interval:
     areas: dict[str, Values]
 
     @classmethod
-    def of(cls, plan: SweepPlan, resampled: dict[str, Values]) -> Interval:
+    def from_resamples(cls, plan: SweepPlan, resampled: dict[str, Values]) -> Interval:
         """Percentile intervals of resampled metrics (P, R)."""
         return cls(
             {name: percentile_interval(values) for name, values in resampled.items()},
@@ -113,8 +113,10 @@ def sweep_intervals(predictions: SweepPredictions, scores: SweepScores, num: int
     strict, change = {}, {}
     for unit, table in weights.items():
         answers = resampled_scores(plan, scores.answers, test.labels, task, table)
-        strict[unit] = Interval.of(plan, answers)
+        strict[unit] = Interval.from_resamples(plan, answers)
         if scores.tau is not None:
             plain = resampled_scores(plan, factual, test.labels, task, table)
-            change[unit] = Interval.of(plan, {name: answers[name] - plain[name] for name in answers})
+            change[unit] = Interval.from_resamples(
+                plan, {name: answers[name] - plain[name] for name in answers}
+            )
     return SweepIntervals(num, strict, change or None, notes)

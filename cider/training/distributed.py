@@ -43,7 +43,7 @@ class Processes:
         """Those of the launch; without an accelerator they are processors that talk over gloo."""
         several = int(os.environ.get("WORLD_SIZE", "1")) > 1
         # Step one leaves the reconstruction heads without gradients (torch wonders, once, why step two does
-        # not). Buffers never change; sending them would be a collective call in the middle of `together`.
+        # not). Buffers never change; sending them would be a collective call inside `fail_together`.
         parallel = DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False)
         return cls(
             Accelerator(
@@ -85,7 +85,7 @@ class Processes:
         """Every ``count``-th item from ``rank`` on: the shares together are the items, each once."""
         return list(items[self.rank :: self.count])
 
-    def share_or_stand_in(self, items: Sequence[T]) -> tuple[list[T], int]:
+    def shard_or_dummy(self, items: Sequence[T]) -> tuple[list[T], int]:
         """This process's share of ``items`` and its length; of too few items the first stands in, length 0.
 
         A process without items must still run the model, for the others wait for its gradients.
@@ -93,7 +93,7 @@ class Processes:
         own = self.share(items)
         return (own, len(own)) if own else (list(items[:1]), 0)
 
-    def unshare(self, part: Tensor, total: int) -> Tensor:
+    def gather_shards(self, part: Tensor, total: int) -> Tensor:
         """The ``total`` rows whose shares are the parts, in their first order, on every process.
 
         Args:
@@ -122,12 +122,12 @@ class Processes:
         result: list[float] = total.tolist()
         return result
 
-    def from_main(self, value: float) -> float:
+    def broadcast(self, value: float) -> float:
         """The main process's number, so that all decide alike."""
         return self.sum([value if self.is_main else 0.0])[0]
 
     @contextmanager
-    def together(self) -> Iterator[None]:
+    def fail_together(self) -> Iterator[None]:
         """Work that every process does for itself: where one fails, none goes on and none waits.
 
         What fails on the main process too is raised by that alone, so that it is told once.
@@ -151,7 +151,7 @@ class Processes:
         Raises:
             StoppedElsewhereError: on the others, when it fails.
         """
-        with self.together():
+        with self.fail_together():
             return action() if self.is_main else None
 
     def stop(self, error: RunError) -> NoReturn:

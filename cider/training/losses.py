@@ -13,7 +13,7 @@ from cider.model.attention import AttentionLogits
 from cider.model.kernels.divergence_kernel import tri_divergence
 from cider.model.reconstruction import Reconstruction
 from mer_data.errors import MerDataError
-from mer_data.torch_data.missing import Removed
+from mer_data.torch_data.missing import MissingMask
 
 
 def classification(log_probabilities: Tensor, classes: Tensor) -> Tensor:
@@ -22,7 +22,7 @@ def classification(log_probabilities: Tensor, classes: Tensor) -> Tensor:
 
 
 def reconstruction(
-    predicted: Reconstruction, targets: tuple[Tensor, Tensor, Tensor], removed: Removed
+    predicted: Reconstruction, targets: tuple[Tensor, Tensor, Tensor], removed: MissingMask
 ) -> Tensor:
     """SmoothL1 at the removed positions: mean over their values, per modality, summed (paper eq. 17).
 

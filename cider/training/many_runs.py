@@ -25,7 +25,7 @@ _log = getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class TrainedRun:
+class RunOutcome:
     """A finished run.
 
     Attributes:
@@ -62,7 +62,7 @@ def train_run(
     *,
     force: bool = False,
     progress: Progress | None = None,
-) -> TrainedRun:
+) -> RunOutcome:
     """Have a finished run of ``recipe`` in ``folder``: train it, continue what is there, or keep it.
 
     Args:
@@ -80,7 +80,7 @@ def train_run(
     return done
 
 
-def resume_run(folder: str | Path, tell: Tell, *, progress: Progress | None = None) -> TrainedRun:
+def resume_run(folder: str | Path, tell: Tell, *, progress: Progress | None = None) -> RunOutcome:
     """Continue the training in ``folder`` after its newest whole checkpoint; a finished one is left as it is.
 
     Args:
@@ -93,7 +93,7 @@ def resume_run(folder: str | Path, tell: Tell, *, progress: Progress | None = No
             that another process trains.
     """
     processes, folder = Processes.launched(), Path(folder)
-    with processes.together():
+    with processes.fail_together():
         run = RunFolder(folder)
         kept = _kept(run, run.read_recipe(), tell)
         if kept is None:
@@ -111,7 +111,7 @@ def train_seeds(
     *,
     force: bool = False,
     progress: Progress | None = None,
-) -> list[TrainedRun]:
+) -> list[RunOutcome]:
     """`train_runs` of recipes that differ in the seed, each in ``parent``/NAME-seedSEED."""
     folders = [run_folder(recipe, Path(parent)) for recipe in recipes]
     return train_runs(list(zip(recipes, folders, strict=True)), tell, force=force, progress=progress)
@@ -123,7 +123,7 @@ def train_runs(
     *,
     force: bool = False,
     progress: Progress | None = None,
-) -> list[TrainedRun]:
+) -> list[RunOutcome]:
     """Train recipes one after the other.
 
     A run that is finished is kept, one that is not is resumed, or begun again where it has no checkpoint.
@@ -140,7 +140,7 @@ def train_runs(
     """
     processes = Processes.launched()
     places = [(recipe, Path(folder)) for recipe, folder in runs]
-    with processes.together():
+    with processes.fail_together():
         for recipe, folder in places:
             refuse_nesting(folder)
             if not force:
@@ -161,17 +161,17 @@ def run_folder(recipe: Recipe, parent: str | Path = Path("runs")) -> Path:
 
 def _train_or_continue(
     recipe: Recipe, folder: Path, tell: Tell, force: bool, progress: Progress | None
-) -> TrainedRun:
+) -> RunOutcome:
     """One run from whatever is in its folder."""
     processes = Processes.launched()
-    with processes.together():
+    with processes.fail_together():
         state = FolderState.read(folder) if not force else None
         if state is not None and state.stage == "finished":
             run = RunFolder(folder)
             if kept := _kept(run, run.read_recipe(), tell):
                 return kept
     with only_training(folder, processes):
-        with processes.together():
+        with processes.fail_together():
             # Again: another training may have held the lock until now.
             state = FolderState.read(folder) if not force else None
             if state is not None and state.stage in ("unfinished", "finished"):
@@ -185,12 +185,12 @@ def _train_or_continue(
             tell(f"{folder} has no complete epoch: it begins again.")
         replace = force or (state is not None and state.stage == "no epoch")
         processes.on_main(lambda: run.start(experiment, replace=replace))
-        return TrainedRun(folder, experiment.recipe, "trained", _fit(trainer, run, progress))
+        return RunOutcome(folder, experiment.recipe, "trained", _fit(trainer, run, progress))
 
 
-def _resume(run: RunFolder, experiment: Experiment, tell: Tell, progress: Progress | None) -> TrainedRun:
+def _resume(run: RunFolder, experiment: Experiment, tell: Tell, progress: Progress | None) -> RunOutcome:
     """Continue a training whose lock is held."""
-    with Processes.launched().together():
+    with Processes.launched().fail_together():
         if kept := _kept(run, experiment.recipe, tell):  # by a training that held the lock until now
             return kept
         trainer = Trainer(experiment, run)
@@ -198,7 +198,7 @@ def _resume(run: RunFolder, experiment: Experiment, tell: Tell, progress: Progre
     lines = f"{dropped} lines of later epochs were" if dropped > 1 else "1 line of later epochs was"
     told = f"; {lines} dropped from its log." if dropped else "."
     tell(f"{run.path} continues after epoch {epoch}{told}")
-    return TrainedRun(run.path, experiment.recipe, "resumed", _fit(trainer, run, progress))
+    return RunOutcome(run.path, experiment.recipe, "resumed", _fit(trainer, run, progress))
 
 
 def _fit(trainer: Trainer, run: RunFolder, progress: Progress | None) -> TrainingResult:
@@ -232,13 +232,13 @@ def _check_free_or_same(recipe: Recipe, folder: Path) -> None:
         )
 
 
-def _kept(run: RunFolder, recipe: Recipe, tell: Tell) -> TrainedRun | None:
+def _kept(run: RunFolder, recipe: Recipe, tell: Tell) -> RunOutcome | None:
     """``run`` as it is when its training has ended; None while it has not."""
     finished = trained_result(run)
     if finished is None:
         return None
     tell(f"{run.path} is finished already.")
-    return TrainedRun(run.path, recipe, "kept", finished)
+    return RunOutcome(run.path, recipe, "kept", finished)
 
 
 def trained_result(run: RunFolder) -> TrainingResult | None:

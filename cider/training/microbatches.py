@@ -14,13 +14,13 @@ from cider.models.backbone_model import BackboneOutput
 from cider.training import losses as objectives
 from cider.training.distributed import Processes
 from mer_data.torch_data.batches import Batch
-from mer_data.torch_data.missing import Removed
+from mer_data.torch_data.missing import MissingMask
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Part:
+class MicroBatch:
     """B utterances of a batch, at most all.
 
     Attributes:
@@ -33,7 +33,7 @@ class Part:
 
     batch: Batch
     classes: Tensor
-    removed: Removed
+    removed: MissingMask
     share: float
     removed_shares: tuple[float, ...]
 
@@ -42,9 +42,9 @@ class Part:
         return self.share * objectives.classification(output.log_probabilities, self.classes)
 
 
-def cut_batch(
-    batch: Batch, classes: Tensor, removed: Removed, *, counted: int, most: int, processes: Processes
-) -> list[Part]:
+def split_into_microbatches(
+    batch: Batch, classes: Tensor, removed: MissingMask, *, num_real: int, most: int, processes: Processes
+) -> list[MicroBatch]:
     """The parts of a batch, as many on every process.
 
     Args:
@@ -55,20 +55,20 @@ def cut_batch(
         most: parts at most; fewer where a process has fewer utterances.
         processes: those that share the whole batch.
     """
-    own = [float(counted), *(_steps(removed) if counted else (0.0, 0.0, 0.0))]
+    own = [float(num_real), *(_steps(removed) if num_real else (0.0, 0.0, 0.0))]
     whole, *removed_whole = processes.sum(own)
     parts = []
     for rows in torch.arange(len(batch)).tensor_split(min(most, max(1, int(whole) // processes.count))):
         inside = slice(int(rows[0]), int(rows[-1]) + 1)
         lost = rows_of(removed, inside)
         parts.append(
-            Part(
+            MicroBatch(
                 batch=rows_of(batch, inside),
                 classes=classes[inside],
                 removed=lost,
-                share=len(rows) / whole if counted else 0.0,
+                share=len(rows) / whole if num_real else 0.0,
                 removed_shares=tuple(
-                    steps / max(total, 1.0) if counted else 0.0
+                    steps / max(total, 1.0) if num_real else 0.0
                     for steps, total in zip(_steps(lost), removed_whole, strict=True)
                 ),
             )
@@ -95,7 +95,7 @@ def map_tensors(function: Callable[[Tensor], Tensor], value: T) -> T:
     return value
 
 
-def _steps(removed: Removed) -> list[float]:
+def _steps(removed: MissingMask) -> list[float]:
     """Removed steps of text, audio and vision."""
     counts: list[float] = torch.stack(
         [removed.text.sum(), removed.audio.sum(), removed.vision.sum()]

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from cider.models.backbone_model import BackboneModel, BackboneOutput
 from cider.runs.experiment import Experiment
 from cider.training.distributed import Processes
-from cider.training.microbatches import Part, map_tensors
+from cider.training.microbatches import MicroBatch, map_tensors
 from cider.training.precision import Precision
-from cider.training.step import Judged, TrainingStep, in_float32, summed
+from cider.training.step import LossTerm, TrainingStep, in_float32, summed
 from mer_data.torch_data.batches import Batch
 from mer_data.torch_data.missing import apply
 
@@ -40,20 +40,20 @@ class OneStep(TrainingStep):
         )
         self._model = model
 
-    def step(self, batch: Batch, counted: int | None = None) -> dict[str, float]:
+    def step(self, batch: Batch, num_real: int | None = None) -> dict[str, float]:
         """One step on one batch, see `TrainingStep.step`."""
         losses: list[dict[str, Tensor]] = []
 
-        def judge(number: int, part: Part) -> Judged:
+        def judge(number: int, part: MicroBatch) -> LossTerm:
             seen = apply(part.batch, part.removed, self._experiment.special)
             output, auxiliary = self._forward(seen, part.classes)
             losses.append(_losses(part, output, auxiliary))
-            return Judged(_total(losses[-1]), (part, seen, output), self._loss_alone)
+            return LossTerm(_total(losses[-1]), (part, seen, output), self._loss_alone)
 
-        self._update(self._parts(batch, counted), judge)
+        self._update(self._parts(batch, num_real), judge)
         return summed(losses)
 
-    def _loss_alone(self, part: Part, seen: Batch, output: BackboneOutput) -> Tensor:
+    def _loss_alone(self, part: MicroBatch, seen: Batch, output: BackboneOutput) -> Tensor:
         """The loss of some utterances of a part that was judged."""
         auxiliary = self._model.auxiliary_loss(output.representation, seen, part.classes)
         return _total(_losses(part, output, auxiliary))
@@ -73,7 +73,7 @@ class _View(nn.Module):
             return output, self.model.auxiliary_loss(representation, batch, classes)
 
 
-def _losses(part: Part, output: BackboneOutput, auxiliary: Tensor | None) -> dict[str, Tensor]:
+def _losses(part: MicroBatch, output: BackboneOutput, auxiliary: Tensor | None) -> dict[str, Tensor]:
     """What a part adds to the means over the whole batch."""
     losses = {"classification": part.classification(output)}
     return losses if auxiliary is None else {**losses, "auxiliary": part.share * auxiliary}

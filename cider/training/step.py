@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from cider.models.backbone_model import SentimentModel, parameter_groups
 from cider.runs.experiment import Experiment
 from cider.training.distributed import Processes
-from cider.training.microbatches import Part, cut_batch, map_tensors, rows_of
+from cider.training.microbatches import MicroBatch, map_tensors, rows_of, split_into_microbatches
 from cider.training.precision import Precision
 from mer_data.errors import RunError
 from mer_data.torch_data.batches import Batch
-from mer_data.torch_data.missing import Positions, Removed, draw, nothing, random_rates, rmfm
+from mer_data.torch_data.missing import MissingMask, ValidMask, draw, nothing, random_rates, rmfm
 
 _DTYPES: dict[Precision, torch.dtype | None] = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -67,7 +67,7 @@ class TrainingStep(ABC):
         self.scaler = torch.amp.GradScaler(processes.device.type, enabled=precision == "fp16")
 
     @abstractmethod
-    def step(self, batch: Batch, counted: int | None = None) -> dict[str, float]:
+    def step(self, batch: Batch, num_real: int | None = None) -> dict[str, float]:
         """Train on one batch.
 
         Args:
@@ -82,14 +82,14 @@ class TrainingStep(ABC):
             RunError: a loss is not finite; nothing was changed by its step.
         """
 
-    def _update(self, parts: list[Part], judge: Callable[[int, Part], Judged]) -> None:
+    def _update(self, parts: list[MicroBatch], judge: Callable[[int, MicroBatch], LossTerm]) -> None:
         """One optimiser step on the sum of the losses of all parts on all processes."""
         processes = self._processes
         self.optimiser.zero_grad()
         for number, part in enumerate(parts):
             last = number == len(parts) - 1
             with nullcontext() if last else processes.accelerator.no_sync(self._views):
-                with processes.together():
+                with processes.fail_together():
                     judged = judge(number, part)
                 self._refuse_not_finite(part, judged)
                 # Processes average their gradients where the sum is meant.
@@ -104,21 +104,21 @@ class TrainingStep(ABC):
             outputs = self._views(*inputs, **options)
         return map_tensors(in_float32, outputs)
 
-    def _parts(self, batch: Batch, counted: int | None) -> list[Part]:
+    def _parts(self, batch: Batch, num_real: int | None) -> list[MicroBatch]:
         """The batch in parts, with what each loses."""
         labels = batch.label.cpu().numpy()
-        return cut_batch(
+        return split_into_microbatches(
             batch,
             torch.from_numpy(self._experiment.task.class_of(labels)).to(batch.label.device),
             self._draw(batch),
-            counted=len(batch) if counted is None else counted,
+            num_real=len(batch) if num_real is None else num_real,
             most=self._experiment.recipe.training.gradient_accumulation,
             processes=self._processes,
         )
 
-    def _draw(self, batch: Batch) -> Removed:
+    def _draw(self, batch: Batch) -> MissingMask:
         """What the incomplete view loses."""
-        positions = Positions.of(batch, self._experiment.special)
+        positions = ValidMask.from_batch(batch, self._experiment.special)
         missing = self._experiment.recipe.missing
         if missing.pattern == "none":
             return nothing(positions)
@@ -127,7 +127,7 @@ class TrainingStep(ABC):
             return rmfm(positions, rates, self._missing, per_position=True)
         return draw(missing.pattern, positions, rates, self._missing)
 
-    def _refuse_not_finite(self, part: Part, judged: Judged) -> None:
+    def _refuse_not_finite(self, part: MicroBatch, judged: LossTerm) -> None:
         """Raise on every process when the loss of any is not finite.
 
         Only then are the utterances looked at one by one: those whose own loss is not finite are told, and
@@ -157,7 +157,7 @@ class TrainingStep(ABC):
 
 
 @dataclass(frozen=True)
-class Judged:
+class LossTerm:
     """The loss of a part, what it was computed from, and how."""
 
     loss: Tensor

@@ -147,9 +147,9 @@ class Trainer:
         self._processes.on_main(lambda: self._finish(result))
         return result
 
-    def train_step(self, batch: Batch, counted: int | None = None) -> dict[str, float]:
+    def train_step(self, batch: Batch, num_real: int | None = None) -> dict[str, float]:
         """Train on one batch of this process's device, see `TrainingStep.step`; its losses."""
-        return self._step.step(batch, counted)
+        return self._step.step(batch, num_real)
 
     def resume(self, warn: Callable[[str], None] = _log.warning) -> tuple[int, int]:
         """Go back to the newest whole checkpoint; `fit` then continues as if nothing had happened.
@@ -165,11 +165,11 @@ class Trainer:
             RunError: there is none, or it is of another kind of machine.
         """
         newest = self._processes.on_main(lambda: self._checkpoints.newest(warn).epoch) or 0
-        checkpoint = self._checkpoints.open(int(self._processes.from_main(newest)))
+        checkpoint = self._checkpoints.open(int(self._processes.broadcast(newest)))
         numbers = checkpoint.numbers
         found = training_conditions(self._processes, self.precision)
         tell = warn if self._processes.is_main else _log.debug
-        with self._processes.together():
+        with self._processes.fail_together():
             check_conditions(numbers["conditions"], found, self._run.path, tell)
         try:
             self.model.load_state_dict(checkpoint.tensors("weights"))
@@ -202,7 +202,7 @@ class Trainer:
         self._epoch += 1
         losses = self._train_epoch(progress)
         valid = self._validation.measure()
-        score = self._processes.from_main(valid.score)
+        score = self._processes.broadcast(valid.score)
         seconds = round(time.perf_counter() - started, 3)
         return EpochRecord(self._epoch, seconds, losses, valid.values, score, valid.answers)
 
@@ -210,17 +210,17 @@ class Trainer:
         """One pass over the training fold; mean of every loss over the utterances."""
         self.model.train()
         whole = list(self._batches)
-        shares = [self._processes.share_or_stand_in(positions) for positions in whole]
+        shares = [self._processes.shard_or_dummy(positions) for positions in whole]
         rows, workers = self._experiment.rows["train"], self._recipe.training.num_workers
         own = [positions for positions, _ in shares]
         batches = iter(load_batches(self._experiment.store, rows, own, num_workers=workers))
         totals: dict[str, float] = {}
         seen = 0
-        for step, (positions, (_, counted)) in enumerate(zip(whole, shares, strict=True), start=1):
-            with self._processes.together():
+        for step, (positions, (_, num_real)) in enumerate(zip(whole, shares, strict=True), start=1):
+            with self._processes.fail_together():
                 batch = next(batches).to(self._processes.device)
-            losses = self.train_step(batch, counted)
-            seen += counted
+            losses = self.train_step(batch, num_real)
+            seen += num_real
             for name, value in losses.items():
                 totals[name] = totals.get(name, 0.0) + value * len(positions)
             if progress is not None:

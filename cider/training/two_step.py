@@ -13,11 +13,11 @@ from cider.model.reconstruction import Reconstruction
 from cider.runs.experiment import Experiment
 from cider.training import losses as objectives
 from cider.training.distributed import Processes
-from cider.training.microbatches import Part, map_tensors
+from cider.training.microbatches import MicroBatch, map_tensors
 from cider.training.precision import Precision
-from cider.training.step import Judged, TrainingStep, summed
+from cider.training.step import LossTerm, TrainingStep, summed
 from mer_data.torch_data.batches import Batch
-from mer_data.torch_data.missing import Removed, apply
+from mer_data.torch_data.missing import MissingMask, apply
 
 
 class TwoStep(TrainingStep):
@@ -61,25 +61,25 @@ class TwoStep(TrainingStep):
             model, views, experiment, processes, precision=precision, missing=missing, where=where
         )
 
-    def step(self, batch: Batch, counted: int | None = None) -> dict[str, float]:
+    def step(self, batch: Batch, num_real: int | None = None) -> dict[str, float]:
         """Both steps on one batch, see `TrainingStep.step`."""
-        parts = self._parts(batch, counted)
+        parts = self._parts(batch, num_real)
         teachers: list[DistillationOutput] = []
         losses: list[dict[str, Tensor]] = []
 
-        def complete(number: int, part: Part) -> Judged:
+        def complete(number: int, part: MicroBatch) -> LossTerm:
             output: DistillationOutput = self._forward(part.batch)[0]
             teachers.append(map_tensors(torch.Tensor.detach, output))
             loss = part.classification(output)
             losses.append({"complete": loss})
-            return Judged(loss, (part, output), lambda one, out: one.classification(out))
+            return LossTerm(loss, (part, output), lambda one, out: one.classification(out))
 
-        def incomplete(number: int, part: Part) -> Judged:
+        def incomplete(number: int, part: MicroBatch) -> LossTerm:
             lossy = apply(part.batch, part.removed, self._experiment.special)
             output, rebuilt = self._forward(lossy, rebuild=True)
             compared: tuple[Any, ...] = (part, teachers[number], output, rebuilt)
             losses.append(student_losses(*compared))
-            return Judged(
+            return LossTerm(
                 self._weighted(losses[-1]), compared, lambda *one: self._weighted(student_losses(*one))
             )
 
@@ -113,7 +113,7 @@ class _Views(nn.Module):
 
 
 def student_losses(
-    part: Part, teacher: DistillationOutput, student: DistillationOutput, rebuilt: Reconstruction
+    part: MicroBatch, teacher: DistillationOutput, student: DistillationOutput, rebuilt: Reconstruction
 ) -> dict[str, Tensor]:
     """What a part adds to the losses of step two (paper eq. 17-19 and 29)."""
     targets = (teacher.text_features, part.batch.audio, part.batch.vision)
@@ -123,7 +123,7 @@ def student_losses(
         # The loss is a sum of one mean per modality; a modality without steps adds nothing.
         only = [slice(None) if number == kept else slice(0) for number in range(len(targets))]
         text, audio, vision = (target[:, steps] for target, steps in zip(targets, only, strict=True))
-        lost = Removed(*(mask[:, steps] for mask, steps in zip(removed, only, strict=True)))
+        lost = MissingMask(*(mask[:, steps] for mask, steps in zip(removed, only, strict=True)))
         reconstruction = reconstruction + share * objectives.reconstruction(
             rebuilt, (text, audio, vision), lost
         )

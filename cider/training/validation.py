@@ -18,7 +18,7 @@ from mer_data.errors import RunError
 
 
 @dataclass(frozen=True)
-class Measured:
+class ValidationResult:
     """A model on the validation fold; means over the selection's rates.
 
     Attributes:
@@ -39,7 +39,7 @@ class Validation:
         """Read this process's share of the fold."""
         recipe, rows = experiment.recipe, experiment.rows["valid"]
         self._experiment, self._processes = experiment, processes
-        own, _ = processes.share_or_stand_in(rows.tolist())
+        own, _ = processes.shard_or_dummy(rows.tolist())
         self._predictor = FoldPredictor(
             model,
             replace(experiment, rows={**experiment.rows, "valid": np.array(own, dtype=np.int64)}),
@@ -53,7 +53,7 @@ class Validation:
         )
         self._classes = experiment.task.class_of(self._labels)
 
-    def measure(self) -> Measured:
+    def measure(self) -> ValidationResult:
         """Predict the fold at every rate of the selection.
 
         Raises:
@@ -71,14 +71,16 @@ class Validation:
         score = -means["loss"] if selection.metric == "loss" else means[selection.metric]
         answers = np.concatenate([one.argmax(axis=1) for one in probabilities])
         shares = np.bincount(answers, minlength=len(names)) / len(answers)
-        return Measured(means, score, dict(zip(names, shares.tolist(), strict=True)))
+        return ValidationResult(means, score, dict(zip(names, shares.tolist(), strict=True)))
 
     def _predict(self, rate: float) -> NDArray[np.float32]:
         """(N, C) class probabilities of the whole fold."""
         settings = self._experiment.recipe.evaluation
-        with self._processes.together():
+        with self._processes.fail_together():
             own = self._predictor.predict(settings.pattern, rate, settings.mask_seed)[FACTUAL]
-        whole: NDArray[np.float32] = self._processes.unshare(torch.from_numpy(own), len(self._labels)).numpy()
+        whole: NDArray[np.float32] = self._processes.gather_shards(
+            torch.from_numpy(own), len(self._labels)
+        ).numpy()
         return whole
 
     def _measure(self, probabilities: NDArray[np.float32]) -> dict[str, float]:

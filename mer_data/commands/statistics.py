@@ -52,10 +52,10 @@ def statistics(
 
     inputs = choose_inputs(dataset, alignment, split_name, task)
     workspace, store, split, chosen = inputs.workspace, inputs.store, inputs.split, inputs.task
-    encoder_name = text_encoder or default_encoder(store.word_pieces.name)
+    encoder_name = text_encoder or default_encoder(store.tokenizer.name)
     path = workspace.statistics_path(store.path, inputs.split_path, chosen.name, encoder_name)
     refuse_overwrite(path, force=force, error=StatisticsError, option=None)
-    encoder = load_text_encoder(encoder_name, store.word_pieces)
+    encoder = load_text_encoder(encoder_name, store.tokenizer)
     with progress_bar("statistics") as progress:
         result = class_statistics(store, split, chosen, encoder, progress=progress)
     result.save(path)

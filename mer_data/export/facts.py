@@ -14,7 +14,7 @@ from mer_data.inspect.summary import Summary, summarise_store
 from mer_data.splits import SplitManifest
 from mer_data.store.reader import FeatureStore
 from mer_data.tasks import TASKS, Task
-from mer_data.utterances import Drop
+from mer_data.utterances import DroppedUtterance
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,9 @@ class Facts:
         return "as in the source" if rate_hz is None else f"averaged to {rate_hz:g} Hz"
 
     @property
-    def dropped(self) -> list[Drop]:
+    def dropped(self) -> list[DroppedUtterance]:
         """Utterances that are in no fold: those that the store lacks, and those that the split left out."""
-        of_store = [Drop(drop["id"], drop["reason"]) for drop in self.store["dropped"]]
+        of_store = [DroppedUtterance(drop["id"], drop["reason"]) for drop in self.store["dropped"]]
         return [*of_store, *self.split.dropped]
 
     @property

@@ -129,7 +129,7 @@ class _Layout:
         self._steps = steps
         self._aligned = store.alignment == "aligned"
         self._at_least = int(at_least_one_frame)
-        self._pad_id = store.word_pieces.special_id("[PAD]")
+        self._pad_id = store.tokenizer.special_id("[PAD]")
 
     def fold(self, chosen: NDArray[np.int64]) -> dict[str, Any]:
         """One fold, in the order of the keys of MMSA's files."""
@@ -180,7 +180,7 @@ def _encoder(name: str, store: FeatureStore) -> Callable[[NDArray[np.float32]], 
 
     from mer_data.text.encoder import load_text_encoder
 
-    encoder = load_text_encoder(name, store.word_pieces).eval()
+    encoder = load_text_encoder(name, store.tokenizer).eval()
 
     def encode(text_bert: NDArray[np.float32]) -> NDArray[np.float32]:
         parts = []

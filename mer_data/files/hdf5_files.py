@@ -37,7 +37,7 @@ class FileIdentity:
     changed_ns: int
 
     @classmethod
-    def of(cls, path: Path) -> FileIdentity:
+    def from_path(cls, path: Path) -> FileIdentity:
         """The identity of the file at ``path`` now."""
         found = path.stat()
         return cls(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
@@ -63,7 +63,7 @@ def open_hdf5(path: Path, kind: FileKind, trusted: FileIdentity | None = None) -
             or with links or data outside of the file.
     """
     check_beginning(path, kind)
-    identity = FileIdentity.of(path)
+    identity = FileIdentity.from_path(path)
     if identity == trusted:
         _TRUSTED.add(identity)
     if identity not in _TRUSTED:
@@ -78,7 +78,7 @@ def open_hdf5(path: Path, kind: FileKind, trusted: FileIdentity | None = None) -
 def identity_if_trusted(path: Path) -> FileIdentity | None:
     """For another process: the identity of a file that this one trusts, else None."""
     try:
-        identity = FileIdentity.of(path)
+        identity = FileIdentity.from_path(path)
     except OSError:
         return None
     return identity if identity in _TRUSTED else None
@@ -204,4 +204,4 @@ def writing_hdf5(
             careful.check()
             raise
         careful.check()
-    _TRUSTED.add(FileIdentity.of(target))
+    _TRUSTED.add(FileIdentity.from_path(target))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from mer_data.splits.manifest import SplitKind
-from mer_data.utterances import Drop
+from mer_data.utterances import DroppedUtterance
 
 
 @dataclass(frozen=True)
@@ -55,4 +55,4 @@ class Imported:
     split: Path | None
     state: Literal["new", "present"]
     changed: dict[str, int] = field(default_factory=dict)
-    dropped: tuple[Drop, ...] = ()
+    dropped: tuple[DroppedUtterance, ...] = ()

@@ -91,7 +91,7 @@ def summarise_store(store: FeatureStore) -> Summary:
         "num_videos": int(utterances["video_id"].nunique()),
         "duration_s": round(float(timed.sum()), 3) if len(timed) else None,
         "tokenizer": str(store.attribute("tokenizer")),
-        "vocabulary_size": len(store.word_pieces.vocabulary),
+        "vocabulary_size": len(store.tokenizer.vocabulary),
         "feature_sets": store.attribute("feature_sets"),
         "num_columns": {modality: len(columns[modality]) for modality in store.modalities},
         "frame_rate_hz": store.attribute("frame_rate_hz"),
@@ -207,7 +207,7 @@ def _summarise_utterance(store: FeatureStore, name: str) -> Summary:
         "fold": values["fold"],
         "interval_s": [_second(values["start_s"]), _second(values["end_s"])],
         "words": [{"token": w, "start_s": _second(start), "end_s": _second(end)} for w, start, end in words],
-        "pieces": [store.word_pieces.vocabulary[i] for i in store.read_tokens([row]).values.tolist()],
+        "pieces": [store.tokenizer.vocabulary[i] for i in store.read_tokens([row]).values.tolist()],
         "num_frames": {modality: int(store.lengths(modality)[row]) for modality in store.modalities},
     }
 

@@ -105,7 +105,7 @@ def sentence_embeddings(
 
     from mer_data.text.encoder import load_text_encoder
 
-    encoder = load_text_encoder(encoder_name, store.word_pieces).eval()
+    encoder = load_text_encoder(encoder_name, store.tokenizer).eval()
     means = np.zeros((len(store), encoder.width))
     lengths = np.minimum(store.lengths("tokens"), store.limits["text"])
     order = np.argsort(lengths, kind="stable")  # texts of one length are padded least

@@ -94,7 +94,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure as SVG elements inside the HTML page (``mer_data.reports.charts.svg``); Markdown has its texts."""
+    """A figure as SVG elements in the HTML page (``mer_data.reports.charts.svg``); Markdown has its texts."""
 
     svg: str
     caption: str

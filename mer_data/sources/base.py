@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 
 from mer_data.sources.catalogue import SourceManifest
 from mer_data.sources.choices import SourceFile
-from mer_data.utterances import Drop, UtteranceBlock
+from mer_data.utterances import DroppedUtterance, UtteranceBlock
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Source(Protocol):
         """Every file at hand: what it is used as, or why it is not used."""
 
     @property
-    def dropped(self) -> Sequence[Drop]:
+    def dropped(self) -> Sequence[DroppedUtterance]:
         """What is left out of every block, with reasons, such as videos of the folds that have no labels."""
 
     @property

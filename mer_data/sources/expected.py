@@ -10,7 +10,7 @@ import pandas as pd
 
 from mer_data.errors import SourceError
 from mer_data.sources.catalogue import Expected
-from mer_data.utterances import FOLDS, NO_FOLD, Drop
+from mer_data.utterances import FOLDS, NO_FOLD, DroppedUtterance
 
 LEAST_SHARE = 0.5
 """Share of the videos of the standard folds below which a source is plainly another corpus."""
@@ -50,7 +50,9 @@ class PublishedCount:
         )
 
 
-def videos_without_labels(folds: dict[str, str], videos: Iterable[str], where: Path) -> list[Drop]:
+def videos_without_labels(
+    folds: dict[str, str], videos: Iterable[str], where: Path
+) -> list[DroppedUtterance]:
     """The videos that a fold names and the labels lack; they are no reason to stop, unless they are most.
 
     Raises:
@@ -66,4 +68,4 @@ def videos_without_labels(folds: dict[str, str], videos: Iterable[str], where: P
             expected=f"at least {LEAST_SHARE:.0%} of the videos of the folds, such as {min(folds)!r}",
             do="Pass the --dataset that the files are of, or the complete label file",
         )
-    return [Drop(video, NO_LABELS) for video in absent]
+    return [DroppedUtterance(video, NO_LABELS) for video in absent]

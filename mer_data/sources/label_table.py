@@ -20,7 +20,7 @@ from mer_data.sources.clip_ids import ClipNumbers
 from mer_data.sources.expected import LEAST_SHARE
 from mer_data.sources.folds import standard_folds
 from mer_data.tasks import LABEL_RANGE
-from mer_data.utterances import FOLDS, UTTERANCE_COLUMNS, Drop, UtteranceBlock, utterance_id
+from mer_data.utterances import FOLDS, UTTERANCE_COLUMNS, DroppedUtterance, UtteranceBlock, utterance_id
 
 COLUMNS = ("video_id", "clip_id", "text", "label", "mode")
 _OPTIONAL = ("annotation", "label_T", "label_A", "label_V", "label_by")
@@ -60,7 +60,7 @@ class LabelTable:
     form: Literal["labels", "table"] = "table"
     word_shift = 0
     has_word_times = False
-    dropped: Sequence[Drop] = ()
+    dropped: Sequence[DroppedUtterance] = ()
 
     def __init__(self, path: Path, manifest: SourceManifest) -> None:
         """Read and check the table.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mer_data.errors import SplitError
 from mer_data.files.writing import read_json, sha256_text, write_json
-from mer_data.utterances import FOLDS, Drop
+from mer_data.utterances import FOLDS, DroppedUtterance
 
 FORMAT = "mer-data/split"
 VERSION = 1
@@ -61,7 +61,7 @@ class SplitManifest:
     generator: dict[str, Any]
     utterance_digest: str
     splits: dict[str, tuple[str, ...]]
-    dropped: tuple[Drop, ...]
+    dropped: tuple[DroppedUtterance, ...]
     shift: dict[str, Any]
 
     def __post_init__(self) -> None:
@@ -194,11 +194,11 @@ def _id_list(ids: Any, fold: str) -> tuple[str, ...]:
     return tuple(ids)
 
 
-def _drop(entry: Any) -> Drop:
+def _drop(entry: Any) -> DroppedUtterance:
     """One entry of ``dropped``."""
     if not isinstance(entry, dict) or set(entry) != {"id", "reason"}:
         raise SplitError('wrong entry of "dropped"', found=repr(entry), expected='an "id" and a "reason"')
-    return Drop(str(entry["id"]), str(entry["reason"]))
+    return DroppedUtterance(str(entry["id"]), str(entry["reason"]))
 
 
 def _check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
@@ -207,7 +207,7 @@ def _check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
         raise SplitError(f"unknown {name}", found=repr(value), expected=", ".join(known))
 
 
-def _check_distinct(splits: dict[str, tuple[str, ...]], dropped: tuple[Drop, ...]) -> None:
+def _check_distinct(splits: dict[str, tuple[str, ...]], dropped: tuple[DroppedUtterance, ...]) -> None:
     """Refuse an id that occurs twice."""
     places = [(name, fold) for fold in FOLDS for name in splits[fold]]
     places += [(drop.id, "dropped") for drop in dropped]

@@ -13,7 +13,7 @@ from mer_data.splits.settings import GroupBy, RepartitionSettings
 from mer_data.splits.shift.words import NumberedWords, WordTable
 from mer_data.splits.standard import in_standard_folds
 from mer_data.tasks import Task
-from mer_data.utterances import FOLDS, NO_FOLD, Drop
+from mer_data.utterances import FOLDS, NO_FOLD, DroppedUtterance
 
 SMALLEST_FOLD = 3
 SURPLUS_REASON = "more utterances than the sizes asked for"
@@ -33,7 +33,7 @@ class Pool:
     """
 
     frame: pd.DataFrame
-    dropped: tuple[Drop, ...]
+    dropped: tuple[DroppedUtterance, ...]
     words: NumberedWords
     table: WordTable
     sizes: dict[str, int]
@@ -56,7 +56,7 @@ def make_pool(utterances: pd.DataFrame, task: Task, settings: RepartitionSetting
     """
     if settings.sizes is not None and (utterances["fold"] == NO_FOLD).all():
         frame = utterances.reset_index(drop=True)
-        dropped: tuple[Drop, ...] = ()
+        dropped: tuple[DroppedUtterance, ...] = ()
     else:
         if (utterances["fold"] == NO_FOLD).all():
             raise SplitError("the corpus has no standard folds to take sizes from", do="Give --sizes")
@@ -85,7 +85,7 @@ def make_pool(utterances: pd.DataFrame, task: Task, settings: RepartitionSetting
 
 def _cut_to(
     frame: pd.DataFrame, total: int, settings: RepartitionSettings
-) -> tuple[pd.DataFrame, tuple[Drop, ...]]:
+) -> tuple[pd.DataFrame, tuple[DroppedUtterance, ...]]:
     """As many utterances as the sizes add up to, chosen at random; the others as drops."""
     if total > len(frame):
         raise SplitError(
@@ -96,7 +96,7 @@ def _cut_to(
         )
     kept = np.sort(np.random.default_rng([settings.seed, total]).permutation(len(frame))[:total])
     left = np.setdiff1d(np.arange(len(frame)), kept)
-    surplus = tuple(Drop(name, SURPLUS_REASON) for name in frame["id"].iloc[left])
+    surplus = tuple(DroppedUtterance(name, SURPLUS_REASON) for name in frame["id"].iloc[left])
     return frame.iloc[kept].reset_index(drop=True), surplus
 
 

@@ -15,7 +15,7 @@ from mer_data.splits.settings import RepartitionSettings
 from mer_data.splits.shift.divergence import MIN_COUNT, SMOOTHING
 from mer_data.splits.shift.measure import ShiftMeter, stated_comparison
 from mer_data.tasks import Task, get_task
-from mer_data.utterances import FOLDS, Drop
+from mer_data.utterances import FOLDS, DroppedUtterance
 
 APPLIED = "applied"
 NOT_IN_STORE = "not in the store"
@@ -133,7 +133,9 @@ def missing_utterances(manifest: SplitManifest) -> list[str]:
     return [drop.id for drop in manifest.dropped if drop.reason == NOT_IN_STORE]
 
 
-def _dropped(manifest: SplitManifest, utterances: pd.DataFrame, named: set[str]) -> tuple[Drop, ...]:
+def _dropped(
+    manifest: SplitManifest, utterances: pd.DataFrame, named: set[str]
+) -> tuple[DroppedUtterance, ...]:
     """Reasons of everything that is in the manifest or in the store, but in no fold."""
     ids = set(utterances["id"])
     reasons = dict.fromkeys(named - ids, NOT_IN_STORE)
@@ -143,4 +145,4 @@ def _dropped(manifest: SplitManifest, utterances: pd.DataFrame, named: set[str])
         for drop in manifest.dropped
         if drop.reason != NOT_IN_STORE or drop.id not in ids  # one that an earlier store lacked
     }
-    return tuple(Drop(name, reason) for name, reason in sorted(reasons.items()))
+    return tuple(DroppedUtterance(name, reason) for name, reason in sorted(reasons.items()))

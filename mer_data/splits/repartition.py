@@ -123,7 +123,7 @@ def regenerate(manifest: SplitManifest, utterances: pd.DataFrame, task: Task) ->
 
 
 @dataclass(frozen=True)
-class _Course:
+class _SearchResult:
     """A search, and which of its steps have the size asked for.
 
     Attributes:
@@ -148,19 +148,19 @@ class _Course:
         return int(np.argmax(self.has_size & (self.gained >= gain)))
 
 
-def _strongest(pool: Pool, settings: RepartitionSettings, progress: Progress | None) -> _Course:
+def _strongest(pool: Pool, settings: RepartitionSettings, progress: Progress | None) -> _SearchResult:
     """Search from several starts; the first of the best is kept."""
     unit_of = pool.units(settings.group_by)
     table = DivergenceTable(pool.table, unit_of, int(unit_of.max()) + 1, settings.smoothing)
 
-    def search(restart: int) -> _Course:
+    def search(restart: int) -> _SearchResult:
         rng = np.random.default_rng([settings.seed, restart])
         start = _start(pool, unit_of, settings, rng)
         limits, sizes = start.limits, np.bincount(unit_of)
         course = SwapSearch(table, start.shifted, kinds=start.kinds, limits=limits, rng=rng, sizes=sizes)
         steps = (settings.steps_per_utterance or 0) * len(pool.frame)
         course.run(steps, _part_of(progress, restart, settings.restarts))
-        return _Course(course, unit_of, course.totals - course.totals[0], course.keeps_size())
+        return _SearchResult(course, unit_of, course.totals - course.totals[0], course.keeps_size())
 
     return max(
         map(search, range(settings.restarts)),
@@ -183,7 +183,7 @@ def _part_of(progress: Progress | None, part: int, parts: int) -> Progress | Non
     return lambda done, total: progress(part * total + done, parts * total)
 
 
-def _swaps_at(course: _Course, severities: Sequence[float]) -> list[int]:
+def _swaps_at(course: _SearchResult, severities: Sequence[float]) -> list[int]:
     """After how many swaps the search first reached each part of its way up."""
     if course.furthest == 0 and max(severities) > 0:
         raise SplitError(

@@ -36,7 +36,7 @@ class SeriesSplit:
     origin: dict[str, Any]
 
     @classmethod
-    def of(cls, path: Path, manifest: SplitManifest) -> SeriesSplit:
+    def from_manifest(cls, path: Path, manifest: SplitManifest) -> SeriesSplit:
         """The place of a split in its series.
 
         Raises:
@@ -117,7 +117,7 @@ def find_series(folder: Path, task: Task, utterance_digest: str) -> dict[str, tu
         manifest = SplitManifest.load(path)
         of_store = (manifest.task, manifest.utterance_digest) == (task.name, utterance_digest)
         if of_store and _parameters(manifest) is not None:
-            split = SeriesSplit.of(path, manifest)
+            split = SeriesSplit.from_manifest(path, manifest)
             by_origin.setdefault(repr(sorted(split.origin.items())), []).append(split)
     series: dict[str, tuple[SeriesSplit, ...]] = {}
     for splits in map(as_series, by_origin.values()):

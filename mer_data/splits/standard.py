@@ -10,7 +10,7 @@ from mer_data.splits.manifest import SplitManifest
 from mer_data.splits.shift.divergence import MIN_COUNT, SMOOTHING
 from mer_data.splits.shift.measure import ShiftMeter
 from mer_data.tasks import TASKS
-from mer_data.utterances import FOLDS, NO_FOLD, Drop
+from mer_data.utterances import FOLDS, NO_FOLD, DroppedUtterance
 
 NO_FOLD_REASON = "in no standard fold"
 
@@ -43,7 +43,7 @@ def standard_split(utterances: pd.DataFrame, *, dataset: str, utterance_digest: 
     )
 
 
-def in_standard_folds(utterances: pd.DataFrame) -> tuple[pd.DataFrame, tuple[Drop, ...]]:
+def in_standard_folds(utterances: pd.DataFrame) -> tuple[pd.DataFrame, tuple[DroppedUtterance, ...]]:
     """The utterances of a standard fold (the pool, index 0..N-1), and the others as drops.
 
     Raises:
@@ -60,7 +60,7 @@ def in_standard_folds(utterances: pd.DataFrame) -> tuple[pd.DataFrame, tuple[Dro
                 do="Build the store from the whole corpus, or give its utterances folds",
             )
     outside = utterances["fold"] == NO_FOLD
-    dropped = tuple(Drop(name, NO_FOLD_REASON) for name in utterances.loc[outside, "id"])
+    dropped = tuple(DroppedUtterance(name, NO_FOLD_REASON) for name in utterances.loc[outside, "id"])
     return utterances.loc[~outside].reset_index(drop=True), dropped
 
 

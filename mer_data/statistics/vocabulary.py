@@ -181,7 +181,7 @@ def counterfactual_vocabulary(
     order = seen[np.lexsort((seen, -total[seen]))]
     eligible = np.nan_to_num(variation[order], nan=-1.0) >= min_variation
     rank = np.where(eligible, np.cumsum(eligible), 0)
-    table = pd.DataFrame({"token_id": order, "token": [store.word_pieces.vocabulary[i] for i in order]})
+    table = pd.DataFrame({"token_id": order, "token": [store.tokenizer.vocabulary[i] for i in order]})
     for index, name in enumerate(task.classes):
         table[f"count_{name}"] = counts[order, index]
     table["total"] = total[order]
@@ -207,9 +207,9 @@ def token_counts(store: FeatureStore, split: SplitManifest, task: Task) -> NDArr
         row if len(row) <= limit else row[: limit - 1] for row in (tokens[i] for i in range(len(tokens)))
     ]
     owners = np.repeat(classes, [len(row) for row in limited])
-    size = len(store.word_pieces.vocabulary)
+    size = len(store.tokenizer.vocabulary)
     ids = np.concatenate([*limited, np.zeros(0, dtype=np.int32)]).astype(np.int64)
     counts = np.bincount(ids * task.num_classes + owners, minlength=size * task.num_classes)
     counts = counts.reshape(size, task.num_classes)
-    counts[[store.word_pieces.special_id(name) for name in SPECIAL_NAMES]] = 0
+    counts[[store.tokenizer.special_id(name) for name in SPECIAL_NAMES]] = 0
     return counts.astype(np.int64)

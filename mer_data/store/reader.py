@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from mer_data.errors import StoreError
 from mer_data.files.hdf5_faults import FileKind
 from mer_data.files.hdf5_files import FileIdentity, identity_if_trusted, open_hdf5
-from mer_data.text.tokenizer import WordPieces
+from mer_data.text.tokenizer import Tokenizer
 from mer_data.utterances import MODALITIES, UTTERANCE_COLUMNS, WORD_DTYPE, Ragged
 
 FORMAT = "mer-data/store"
@@ -166,13 +166,13 @@ class FeatureStore:
         return np.diff(self._offsets(group))
 
     @cached_property
-    def word_pieces(self) -> WordPieces:
+    def tokenizer(self) -> Tokenizer:
         """The tokenizer that made the tokens."""
         with self._checked():
             text = bytes(self._h5["tokens/tokenizer_json"][()]).decode("utf-8")
         name = str(self.attribute("tokenizer"))
         try:
-            return WordPieces.from_json(name, text)
+            return Tokenizer.from_json(name, text)
         except StoreError:
             raise
         except Exception as error:  # the library knows no narrower class

@@ -25,9 +25,9 @@ from mer_data.store.reader import (
     content_digest,
     utterance_digest,
 )
-from mer_data.text.tokenizer import WordPieces
+from mer_data.text.tokenizer import Tokenizer
 from mer_data.utterance_rules import Broken
-from mer_data.utterances import MODALITIES, UTTERANCE_COLUMNS, Drop, Ragged
+from mer_data.utterances import MODALITIES, UTTERANCE_COLUMNS, DroppedUtterance, Ragged
 
 _NUM_EXAMPLES = 3
 _CHUNK_BYTES = 1 << 16
@@ -61,11 +61,11 @@ class StoreWriter:
     """Appends blocks to an open HDF5 file; made by ``writing_store``."""
 
     def __init__(
-        self, file: h5py.File, widths: dict[str, int], word_pieces: WordPieces, check: Callable[[], None]
+        self, file: h5py.File, widths: dict[str, int], tokenizer: Tokenizer, check: Callable[[], None]
     ) -> None:
         """Create the empty datasets; ``check`` raises when a write has failed."""
         self._file = file
-        self._word_pieces = word_pieces
+        self._tokenizer = tokenizer
         self._check = check
         self._modalities = tuple(widths)
         self._pending: list[StoreBlock] = []
@@ -85,7 +85,7 @@ class StoreWriter:
         for group in ("words", "tokens", *widths):
             _create(file, f"{group}/offsets", "i8")
             _append(file[f"{group}/offsets"], np.zeros(1, dtype=np.int64))
-        encoded = np.frombuffer(word_pieces.to_json().encode(), dtype=np.uint8)
+        encoded = np.frombuffer(tokenizer.to_json().encode(), dtype=np.uint8)
         file.create_dataset(
             "tokens/tokenizer_json", data=encoded, compression="gzip", fletcher32=True, track_times=False
         )
@@ -143,7 +143,7 @@ class StoreWriter:
                     f"id, text or words of utterance {name!r} cannot be written as UTF-8",
                     do="Mend the source",
                 )
-        for broken in _broken(block, self._word_pieces):
+        for broken in _broken(block, self._tokenizer):
             rows = dict.fromkeys(broken.rows.tolist())
             raise SourceError(
                 f"{len(rows)} utterance{'s' * (len(rows) != 1)} that no store takes: {broken.message}",
@@ -151,7 +151,9 @@ class StoreWriter:
                 do="Mend the source",
             )
 
-    def finish(self, attributes: dict[str, Any], utterances: pd.DataFrame, dropped: Sequence[Drop]) -> str:
+    def finish(
+        self, attributes: dict[str, Any], utterances: pd.DataFrame, dropped: Sequence[DroppedUtterance]
+    ) -> str:
         """Write the attributes and the two digests; return the utterance digest."""
         self._write()
         version = 1 if self._modalities == MODALITIES else VERSION  # a whole store is of the first version
@@ -169,7 +171,7 @@ class StoreWriter:
 
 
 @contextmanager
-def writing_store(path: str | Path, widths: dict[str, int], word_pieces: WordPieces) -> Iterator[StoreWriter]:
+def writing_store(path: str | Path, widths: dict[str, int], tokenizer: Tokenizer) -> Iterator[StoreWriter]:
     """Open a writer on a temporary file beside ``path``, renamed to ``path`` when all went well.
 
     Raises:
@@ -177,7 +179,7 @@ def writing_store(path: str | Path, widths: dict[str, int], word_pieces: WordPie
     """
     path = Path(path)
     with writing_hdf5(path, libver=CHECKSUMMED) as (file, careful):
-        yield StoreWriter(file, widths, word_pieces, careful.check)
+        yield StoreWriter(file, widths, tokenizer, careful.check)
 
 
 def _joined(blocks: Sequence[StoreBlock], modalities: Sequence[str]) -> StoreBlock:
@@ -191,7 +193,7 @@ def _joined(blocks: Sequence[StoreBlock], modalities: Sequence[str]) -> StoreBlo
     )
 
 
-def _broken(block: StoreBlock, pieces: WordPieces) -> Iterator[Broken]:
+def _broken(block: StoreBlock, pieces: Tokenizer) -> Iterator[Broken]:
     """The rules that a block does not keep to."""
     frame, words, tokens = block.frame, block.words, block.token_ids
     ids, videos = frame["id"].tolist(), frame["video_id"].tolist()

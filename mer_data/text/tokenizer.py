@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from functools import cached_property
 
 import numpy as np
+import tokenizers
 from numpy.typing import NDArray
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from tokenizers import models, normalizers, pre_tokenizers, processors
 
 from mer_data.errors import StoreError
 from mer_data.files.writing import sha256_text
@@ -18,10 +19,10 @@ SPECIAL_NAMES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _TINY_VOCABULARY = 2000
 
 
-class WordPieces:
+class Tokenizer:
     """A tokenizer of the BERT family: ``[CLS]`` pieces of the words ``[SEP]``."""
 
-    def __init__(self, name: str, tokenizer: Tokenizer) -> None:
+    def __init__(self, name: str, tokenizer: tokenizers.Tokenizer) -> None:
         """Wrap ``tokenizer`` under the name it was asked for.
 
         Raises:
@@ -42,7 +43,7 @@ class WordPieces:
             )
 
     @classmethod
-    def named(cls, name: str, texts: Iterable[str] = ()) -> WordPieces:
+    def from_pretrained(cls, name: str, texts: Iterable[str] = ()) -> Tokenizer:
         """The tokenizer called ``name``.
 
         Args:
@@ -59,9 +60,9 @@ class WordPieces:
         folder = minilm_folder() if name == BERT else local_folder(name)
         try:
             if folder is not None:
-                return cls(name, Tokenizer.from_file(str(folder / "tokenizer.json")))
+                return cls(name, tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json")))
             if name != MINILM:
-                return cls(name, Tokenizer.from_pretrained(name))
+                return cls(name, tokenizers.Tokenizer.from_pretrained(name))
         except StoreError:
             raise
         except Exception as error:
@@ -70,9 +71,9 @@ class WordPieces:
         raise StoreError(f"tokenizer {name!r} is not installed", do=_ADVICE)
 
     @classmethod
-    def from_json(cls, name: str, text: str) -> WordPieces:
+    def from_json(cls, name: str, text: str) -> Tokenizer:
         """The tokenizer as a store keeps it."""
-        return cls(name, Tokenizer.from_str(text))
+        return cls(name, tokenizers.Tokenizer.from_str(text))
 
     def to_json(self) -> str:
         """All that is needed to make the tokenizer again."""
@@ -106,7 +107,7 @@ _ADVICE = (
 )
 
 
-def _train_tiny(texts: Iterable[str]) -> Tokenizer:
+def _train_tiny(texts: Iterable[str]) -> tokenizers.Tokenizer:
     """A small word-piece vocabulary of the corpus: its characters, then its most frequent words.
 
     The library's own trainer numbers (and at its size limit chooses) pieces differently from run to run, so
@@ -122,7 +123,7 @@ def _train_tiny(texts: Iterable[str]) -> Tokenizer:
     tokens = [*SPECIAL_NAMES, *characters, *(f"##{character}" for character in characters), *frequent]
     unique = list(dict.fromkeys(tokens))[:_TINY_VOCABULARY]
     vocabulary = {token: index for index, token in enumerate(unique)}
-    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer = tokenizers.Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.add_special_tokens(list(SPECIAL_NAMES))
     tokenizer.normalizer = normalizer
     tokenizer.pre_tokenizer = splitter

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset
 
 from mer_data.store.reader import FeatureStore
-from mer_data.text.tokenizer import SPECIAL_NAMES, WordPieces
+from mer_data.text.tokenizer import SPECIAL_NAMES, Tokenizer
 from mer_data.torch_data.samplers import LengthGroupedBatches
 from mer_data.utterances import cut
 
@@ -62,9 +62,9 @@ class Batch:
         return replace(self, **{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
 
-def special_tokens(word_pieces: WordPieces) -> SpecialTokens:
+def special_tokens(tokenizer: Tokenizer) -> SpecialTokens:
     """Ids of the special tokens of a store's tokenizer."""
-    return SpecialTokens(*(word_pieces.special_id(name) for name in SPECIAL_NAMES))
+    return SpecialTokens(*(tokenizer.special_id(name) for name in SPECIAL_NAMES))
 
 
 class UtteranceDataset(Dataset["Item"]):
@@ -182,7 +182,7 @@ def load_batches(
         UtteranceDataset(store, indices),
         batch_sampler=batches,
         num_workers=num_workers,
-        collate_fn=Collator(special_tokens(store.word_pieces).pad),
+        collate_fn=Collator(special_tokens(store.tokenizer).pad),
         # Its own, for a loader without one takes a number from the global generator, which dropout uses.
         generator=torch.Generator(),
     )

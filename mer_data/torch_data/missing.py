@@ -21,7 +21,7 @@ KEPT_MODALITIES = ("L", "A", "V", "LA", "LV", "AV", "LAV")
 
 
 @dataclass(frozen=True)
-class Positions:
+class ValidMask:
     """What each modality has at each step of a padded batch.
 
     Attributes:
@@ -37,7 +37,7 @@ class Positions:
     vision: Tensor
 
     @classmethod
-    def of(cls, batch: Batch, special: SpecialTokens) -> Positions:
+    def from_batch(cls, batch: Batch, special: SpecialTokens) -> ValidMask:
         """The positions of ``batch``, with [CLS] and [SEP] known by their ids in ``special``."""
         role = (batch.input_ids == special.cls) | (batch.input_ids == special.sep)
         return cls(batch.text_mask, role & batch.text_mask, batch.audio_mask, batch.vision_mask)
@@ -49,7 +49,7 @@ class Positions:
 
 
 @dataclass(frozen=True)
-class Removed:
+class MissingMask:
     """What is lost; never True at padding, and never True at a special token.
 
     Attributes:
@@ -63,12 +63,12 @@ class Removed:
     vision: Tensor
 
 
-Pattern = Callable[[Positions, Tensor, torch.Generator], Removed]
+Pattern = Callable[[ValidMask, Tensor, torch.Generator], MissingMask]
 
 
 def rmfm(
-    positions: Positions, rates: Tensor, generator: torch.Generator, *, per_position: bool = False
-) -> Removed:
+    positions: ValidMask, rates: Tensor, generator: torch.Generator, *, per_position: bool = False
+) -> MissingMask:
     """Random Modality Feature Missing: one mask over all T_l+T_a+T_v positions (paper III-A).
 
     Args:
@@ -92,7 +92,7 @@ def rmfm(
     return _remove(positions, text, audio, vision)
 
 
-def rmfm_same(positions: Positions, rates: Tensor, generator: torch.Generator) -> Removed:
+def rmfm_same(positions: ValidMask, rates: Tensor, generator: torch.Generator) -> MissingMask:
     """Traditional RMFM: a mask of its own for every modality (paper appendix).
 
     Args:
@@ -115,7 +115,7 @@ def rmfm_same(positions: Positions, rates: Tensor, generator: torch.Generator) -
     return _remove(positions, *lost)
 
 
-def rmm(positions: Positions, rates: Tensor, generator: torch.Generator) -> Removed:
+def rmm(positions: ValidMask, rates: Tensor, generator: torch.Generator) -> MissingMask:
     """Random Modality Missing: each whole modality of each utterance is lost with probability ``rates`` (B,).
 
     Paper appendix. All three may be lost at once.
@@ -128,7 +128,7 @@ def rmm(positions: Positions, rates: Tensor, generator: torch.Generator) -> Remo
     return _remove(positions, *lost.split(1, dim=1))
 
 
-def tmfm(positions: Positions, rates: Tensor, generator: torch.Generator) -> Removed:
+def tmfm(positions: ValidMask, rates: Tensor, generator: torch.Generator) -> MissingMask:
     """Temporal Modality Feature Missing: the same steps are lost in all modalities (paper appendix A).
 
     Aligned data only. Text at special tokens stays, audio and vision at those steps go with the mask, so that
@@ -148,7 +148,7 @@ def tmfm(positions: Positions, rates: Tensor, generator: torch.Generator) -> Rem
     return _remove(positions, lost, lost, lost)
 
 
-def stmfm(positions: Positions, rates: Tensor, generator: torch.Generator) -> Removed:
+def stmfm(positions: ValidMask, rates: Tensor, generator: torch.Generator) -> MissingMask:
     """Structural TMFM: one block of consecutive steps is lost in all modalities (paper appendix A).
 
     Aligned data only. The time axis is the valid text steps, special tokens included: with n of them the
@@ -176,7 +176,7 @@ def stmfm(positions: Positions, rates: Tensor, generator: torch.Generator) -> Re
     return _remove(positions, lost, lost, lost)
 
 
-def smm(positions: Positions, keep: str) -> Removed:
+def smm(positions: ValidMask, keep: str) -> MissingMask:
     """Specific Modality Missing: every utterance keeps the modalities in ``keep`` and loses the others whole.
 
     Paper appendix B. ``keep`` is one of L, A, V, LA, LV, AV, LAV. Nothing is random.
@@ -194,7 +194,7 @@ def smm(positions: Positions, keep: str) -> Removed:
     return _remove(positions, text, audio, vision)
 
 
-def nothing(positions: Positions) -> Removed:
+def nothing(positions: ValidMask) -> MissingMask:
     """Complete data: every utterance keeps all it has."""
     return smm(positions, "LAV")
 
@@ -208,7 +208,7 @@ PATTERNS: dict[str, Pattern] = {
 }
 
 
-def draw(name: str, positions: Positions, rates: Tensor, generator: torch.Generator) -> Removed:
+def draw(name: str, positions: ValidMask, rates: Tensor, generator: torch.Generator) -> MissingMask:
     """Draw the random pattern called ``name``, with the rates that pattern takes.
 
     Raises:
@@ -224,7 +224,7 @@ def random_rates(batch_size: int, generator: torch.Generator, device: torch.devi
     return torch.rand(batch_size, generator=generator, device=device)
 
 
-def apply(batch: Batch, removed: Removed, special: SpecialTokens) -> Batch:
+def apply(batch: Batch, removed: MissingMask, special: SpecialTokens) -> Batch:
     """The batch with removed word pieces as [UNK] and removed frames as zeros, all else unchanged.
 
     Raises:
@@ -247,17 +247,17 @@ def apply(batch: Batch, removed: Removed, special: SpecialTokens) -> Batch:
     )
 
 
-def _uniform(shape: tuple[int, ...], positions: Positions, generator: torch.Generator) -> Tensor:
+def _uniform(shape: tuple[int, ...], positions: ValidMask, generator: torch.Generator) -> Tensor:
     """Uniform draws in [0, 1): ``draw < rate`` is never true at rate 0 and always true at rate 1."""
     return torch.rand(shape, generator=generator, device=positions.text.device)
 
 
-def _remove(positions: Positions, text: Tensor, audio: Tensor, vision: Tensor) -> Removed:
+def _remove(positions: ValidMask, text: Tensor, audio: Tensor, vision: Tensor) -> MissingMask:
     """Restrict lost steps, each (B or 1, T or 1), to what each modality has and may lose."""
-    return Removed(positions.pieces & text, positions.audio & audio, positions.vision & vision)
+    return MissingMask(positions.pieces & text, positions.audio & audio, positions.vision & vision)
 
 
-def _checked(rates: Tensor, positions: Positions, shape: tuple[int, ...]) -> Tensor:
+def _checked(rates: Tensor, positions: ValidMask, shape: tuple[int, ...]) -> Tensor:
     """The rates on the device of the positions, if they have the shape and lie in [0, 1] (NaN does not)."""
     if tuple(rates.shape) != shape:
         raise MerDataError("missing rates have the wrong shape", found=tuple(rates.shape), expected=shape)
@@ -270,7 +270,7 @@ def _checked(rates: Tensor, positions: Positions, shape: tuple[int, ...]) -> Ten
     return rates.to(positions.text.device)
 
 
-def _require_aligned(positions: Positions, name: str) -> None:
+def _require_aligned(positions: ValidMask, name: str) -> None:
     shapes = [tuple(mask.shape) for mask in (positions.text, positions.audio, positions.vision)]
     if len(set(shapes)) > 1:
         raise MerDataError(

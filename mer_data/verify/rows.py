@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mer_data import utterance_rules as rules
 from mer_data.alignment import TOLERANCE_S
-from mer_data.text.tokenizer import WordPieces
+from mer_data.text.tokenizer import Tokenizer
 from mer_data.utterance_rules import Broken
 from mer_data.utterances import MODALITIES
 from mer_data.verify.findings import Findings
@@ -66,7 +66,7 @@ def _check_word_times(content: StoreContent, findings: Findings) -> None:
             )
 
 
-def check_tokens(content: StoreContent, pieces: WordPieces | None, findings: Findings) -> None:
+def check_tokens(content: StoreContent, pieces: Tokenizer | None, findings: Findings) -> None:
     """Word pieces are of the vocabulary, stand between [CLS] and [SEP], and point at words that are there."""
     if not content.has("tokens/offsets"):
         return

@@ -133,7 +133,7 @@ def _compute_again(
     try:
         from mer_data.text.encoder import load_text_encoder
 
-        encoder = load_text_encoder(name, store.word_pieces)
+        encoder = load_text_encoder(name, store.tokenizer)
     except (ImportError, MerDataError) as error:
         findings.note("made-again", f"not computed again: no text encoder {name} ({one_line(error)})")
         return
@@ -191,7 +191,7 @@ def verify_vocabulary(path: str | Path, stores: Sequence[FeatureStore], splits: 
 
 def _check_tokens(content: dict[str, Any], store: FeatureStore, findings: Findings) -> None:
     """Every token is the store's."""
-    vocabulary = store.word_pieces.vocabulary
+    vocabulary = store.tokenizer.vocabulary
     stated = [(int(entry["token_id"]), str(entry["token"])) for entry in content["tokens"]]
     foreign = [f"{index} {token!r}" for index, token in stated if not _is_token(index, token, vocabulary)]
     if foreign:

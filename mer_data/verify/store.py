@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mer_data.errors import StoreError
 from mer_data.files.hdf5_files import open_hdf5
 from mer_data.store.reader import FORMAT, STORE_FILE, VERSION, utterance_digest
-from mer_data.text.tokenizer import WordPieces
+from mer_data.text.tokenizer import Tokenizer
 from mer_data.utterances import MODALITIES, UTTERANCE_COLUMNS
 from mer_data.verify.findings import DAMAGE, Finding, Findings, one_line
 from mer_data.verify.mixed import check_mixed_sentences
@@ -47,7 +47,7 @@ def verify_store(path: str | Path, progress: Progress | None = None) -> list[Fin
     _check_dropped(content, findings)
     check_utterances(content, findings)
     check_words(content, findings)
-    check_tokens(content, _word_pieces(content, findings), findings)
+    check_tokens(content, _tokenizer(content, findings), findings)
     check_words_of_texts(content, findings)
     check_frames(content, findings)
     check_any_frames(content, findings)
@@ -178,12 +178,12 @@ def _check_dropped(content: StoreContent, findings: Findings) -> None:
             findings.error("dropped", "listed as dropped and yet in the store", back)
 
 
-def _word_pieces(content: StoreContent, findings: Findings) -> WordPieces | None:
+def _tokenizer(content: StoreContent, findings: Findings) -> Tokenizer | None:
     """The tokenizer of the store, if it can be made."""
     if not content.has("tokens/tokenizer_json"):
         return None
     try:
-        pieces = _make_word_pieces(content)
+        pieces = _make_tokenizer(content)
     except StoreError as error:
         findings.error("tokenizer", str(error).rstrip("."))
         return None
@@ -195,10 +195,10 @@ def _word_pieces(content: StoreContent, findings: Findings) -> WordPieces | None
     return pieces
 
 
-def _make_word_pieces(content: StoreContent) -> WordPieces:
+def _make_tokenizer(content: StoreContent) -> Tokenizer:
     try:
         text = content.arrays["tokens/tokenizer_json"].tobytes().decode("utf-8")
-        return WordPieces.from_json(str(content.attributes.get("tokenizer")), text)
+        return Tokenizer.from_json(str(content.attributes.get("tokenizer")), text)
     except StoreError:
         raise
     except Exception as error:  # the tokenizers library raises nothing more particular

@@ -79,7 +79,7 @@ def _num_words(raw):
 
 
 def _own(raw, out):
-    from mer_data.alignment import collapse
+    from mer_data.alignment import average_frames
     from mer_data.sources.csd.csd_files import ComputationalSequence
 
     result, num_words = {}, 0
@@ -89,7 +89,7 @@ def _own(raw, out):
             _, intervals = sequences["words"].read(video)
             num_words += len(intervals)
             for role in ("audio", "vision"):
-                result[f"{role} {video}"] = collapse(*sequences[role].read(video), intervals)
+                result[f"{role} {video}"] = average_frames(*sequences[role].read(video), intervals)
     filled = {name: np.where(counts[:, None] > 0, means, np.nan) for name, (means, counts) in result.items()}
     np.savez(out, **filled)
     report(seconds=clock.seconds, words=num_words)

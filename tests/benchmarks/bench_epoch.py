@@ -89,7 +89,7 @@ def _make(home, kind, real):
     store = FeatureStore.open(path)
     split = standard_split(store.utterances, dataset="mosi", utterance_digest=store.utterance_digest)
     split.save(split_path)
-    encoder = load_text_encoder("minilm", store.word_pieces)
+    encoder = load_text_encoder("minilm", store.tokenizer)
     statistics = class_statistics(store, split, task, encoder)
     statistics.save(workspace.statistics_path(path, split_path, task.name, "minilm"))
     counterfactual_vocabulary(store, split, task).save(workspace.vocabulary_path(path, split_path, task.name))
@@ -101,7 +101,7 @@ def _put_frames(store, path):
     from mer_data.store.writer import StoreBlock, writing_store
     from mer_data.utterances import WORD_DTYPE, Ragged
 
-    random, frame, pieces = np.random.default_rng(0), store.utterances, store.word_pieces
+    random, frame, pieces = np.random.default_rng(0), store.utterances, store.tokenizer
     seconds = (frame["end_s"] - frame["start_s"]).to_numpy()
     encoded = [pieces.encode(text) for text in frame["text"]]
     words = [np.array([(word, 0.0, 1.0) for word in text.split()], WORD_DTYPE) for text in frame["text"]]

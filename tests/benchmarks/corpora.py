@@ -5,7 +5,7 @@ import pandas as pd
 
 from mer_data.sources.csd.csd_files import ComputationalSequence, write_computational_sequence
 from mer_data.store.writer import StoreBlock, writing_store
-from mer_data.text.tokenizer import WordPieces
+from mer_data.text.tokenizer import Tokenizer
 from mer_data.utterances import WORD_DTYPE, Ragged
 
 MOSEI_UTTERANCES, MEAN_S = 23_000, 7.0
@@ -18,7 +18,7 @@ _WORDS = [f"word{number}" for number in range(500)]
 def write_mosei_store(path, num_utterances=MOSEI_UTTERANCES, block=500):
     """An unaligned store in the shape of CMU-MOSEI: 20 pieces, 140 x 74 audio, 105 x 35 vision on average."""
     rng = np.random.default_rng(0)
-    pieces = WordPieces.named("tiny", _WORDS)
+    pieces = Tokenizer.from_pretrained("tiny", _WORDS)
     frames = []
     with writing_store(path, MOSEI_WIDTHS, pieces) as writer:
         for start in range(0, num_utterances, block):

@@ -50,6 +50,7 @@ def _fill() -> None:
     from mer_data.splits import RepartitionSettings, SplitManifest, repartition, standard_split
     from mer_data.statistics.class_statistics import class_statistics
     from mer_data.statistics.vocabulary import counterfactual_vocabulary
+    from mer_data.store.choose import choose_store
     from mer_data.store.reader import FeatureStore
     from mer_data.tasks import get_task
     from mer_data.text.encoder import load_text_encoder
@@ -70,7 +71,7 @@ def _fill() -> None:
     settings = RepartitionSettings(label_tolerance=0.1, steps_per_utterance=2)
     (ood,) = repartition(store.utterances, task=task, settings=settings, **corpus)
     ood.save(workspace.split_path("ood_binary_seed0"))
-    encoder = load_text_encoder("tiny", store.word_pieces)
+    encoder = load_text_encoder("tiny", store.tokenizer)
     for alignment, name in (
         ("unaligned", "standard"),
         ("unaligned", "ood_binary_seed0"),

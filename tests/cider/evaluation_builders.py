@@ -22,7 +22,7 @@ from mer_data.splits.series import SeriesSplit
 from mer_data.tasks import TASKS
 
 BINARY, SEVEN = TASKS["binary"], TASKS["seven"]
-PLAN = SweepPlan.of("rmfm", (0.0, 0.5, 1.0), (0,))
+PLAN = SweepPlan.from_settings("rmfm", (0.0, 0.5, 1.0), (0,))
 IDENTITY = {
     "checkpoint": "sha256:c1",
     "store": "sha256:abc",
@@ -116,4 +116,4 @@ def series_split(severity, ids, *, dataset="sample", task="binary", seed=0):
             "valid_with": "train",
         },
     )
-    return SeriesSplit.of(Path(f"splits/severity{severity:g}.json"), manifest)
+    return SeriesSplit.from_manifest(Path(f"splits/severity{severity:g}.json"), manifest)

@@ -34,7 +34,7 @@ class Stores(Kind):
                 store.dataset,
             ]
             values += [store.attribute(name) for name in ("columns", "frame_rate_hz", "cleaning", "sources")]
-            values.append(store.word_pieces.to_json())
+            values.append(store.tokenizer.to_json())
             for index in range(len(store)):
                 rows = store.read([index])
                 values += [rows.token_ids.values, rows.token_words.values, store.words(index).tolist()]

@@ -12,7 +12,7 @@ from builders import make_csd_folder, mmsa_folds
 
 from fuzz.kinds import Computed, Kind, run
 from fuzz.mutations import change_bytes, change_folds, change_opcodes
-from mer_data.text.tokenizer import WordPieces
+from mer_data.text.tokenizer import Tokenizer
 
 TEXTS = ["good film", "bad plot indeed", "it was", "dull"]
 
@@ -43,7 +43,7 @@ class Pickles(Kind):
     protocols = (2, 3, 4, 5)
 
     def prepare(self, folder):
-        folds = mmsa_folds(WordPieces.named("tiny", TEXTS))
+        folds = mmsa_folds(Tokenizer.from_pretrained("tiny", TEXTS))
         (folder / "x.pkl").write_bytes(pickle.dumps(folds))
 
     def mutate(self, folder, rng):

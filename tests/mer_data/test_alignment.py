@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mer_data.alignment import TOLERANCE_S, collapse, overlaps, own_words, resample
+from mer_data.alignment import TOLERANCE_S, assign_words_to_segments, average_frames, overlaps, resample
 
 # Half seconds, moved by less or by more than the tolerance, never by about the tolerance itself.
 ticks = st.builds(lambda n, d: n / 2 + d, st.integers(0, 8), st.sampled_from([0.0, 0.0, 4e-6, 3e-5]))
@@ -60,7 +60,7 @@ def test_overlaps_are_shared_seconds_and_negative_where_apart():
 def test_collapse_equals_a_plain_loop(frames, intervals, seed):
     rng = np.random.default_rng(seed)
     values = rng.normal(size=(len(frames), 2)).astype(np.float32)
-    means, counts = collapse(values, as_times(frames), as_times(intervals))
+    means, counts = average_frames(values, as_times(frames), as_times(intervals))
     expected, expected_counts = slow_collapse(values, frames, intervals)
     assert counts.tolist() == expected_counts
     np.testing.assert_allclose(means, expected, rtol=1e-5, atol=1e-6)
@@ -71,20 +71,22 @@ def test_collapse_equals_a_plain_loop(frames, intervals, seed):
 @pytest.mark.parametrize("ordered", [True, False])
 def test_frames_count_when_they_share_more_than_the_tolerance(shared, count, ordered):
     frames = [(0.0, 1.0), (1.0, 2.0)] if ordered else [(0.0, 1.0), (-2.0, -1.0), (-9.0, -0.5)]
-    _, counts = collapse(np.ones((len(frames), 1)), as_times(frames), as_times([(-0.2, shared)]))
+    _, counts = average_frames(np.ones((len(frames), 1)), as_times(frames), as_times([(-0.2, shared)]))
     assert counts.tolist() == [count]
-    _, counts = collapse(np.ones((len(frames), 1)), as_times(frames), as_times([(2.0 - shared, 3.0)]))
+    _, counts = average_frames(np.ones((len(frames), 1)), as_times(frames), as_times([(2.0 - shared, 3.0)]))
     assert counts.tolist() == [count if ordered else 0]
 
 
 def test_a_gap_gives_zeros():
-    means, counts = collapse(np.full((2, 3), 7.0), as_times([(0, 1), (3, 4)]), as_times([(1, 3), (0, 4)]))
+    means, counts = average_frames(
+        np.full((2, 3), 7.0), as_times([(0, 1), (3, 4)]), as_times([(1, 3), (0, 4)])
+    )
     assert means.tolist() == [[0, 0, 0], [7, 7, 7]]
     assert counts.tolist() == [0, 2]
 
 
 def test_a_frame_of_a_whole_utterance_stands_for_every_word():
-    means, counts = collapse(
+    means, counts = average_frames(
         np.array([[2.0, 3.0]]), as_times([(-np.inf, np.inf)]), as_times([(0, 1), (5, 6)])
     )
     assert means.tolist() == [[2, 3], [2, 3]]
@@ -92,16 +94,16 @@ def test_a_frame_of_a_whole_utterance_stands_for_every_word():
 
 
 def test_words_without_times_get_zeros():
-    means, counts = collapse(np.ones((1, 2)), as_times([(0, 9)]), as_times([(np.nan, np.nan)]))
+    means, counts = average_frames(np.ones((1, 2)), as_times([(0, 9)]), as_times([(np.nan, np.nan)]))
     assert means.tolist() == [[0, 0]]
     assert counts.tolist() == [0]
 
 
 def test_collapse_of_nothing():
-    means, counts = collapse(np.zeros((0, 3)), np.zeros((0, 2)), as_times([(0, 1)]))
+    means, counts = average_frames(np.zeros((0, 3)), np.zeros((0, 2)), as_times([(0, 1)]))
     assert means.tolist() == [[0, 0, 0]]
     assert counts.tolist() == [0]
-    means, counts = collapse(np.ones((2, 3)), as_times([(0, 1), (1, 2)]), np.zeros((0, 2)))
+    means, counts = average_frames(np.ones((2, 3)), as_times([(0, 1), (1, 2)]), np.zeros((0, 2)))
     assert means.shape == (0, 3)
     assert counts.shape == (0,)
 
@@ -109,7 +111,7 @@ def test_collapse_of_nothing():
 @pytest.mark.parametrize("huge", [1e20, 3e38])
 def test_a_huge_frame_does_not_blur_other_words(huge):
     values = np.array([[huge], [1.0], [2.0]], np.float32)
-    means, _ = collapse(values, as_times([(0, 1), (1, 2), (2, 3)]), as_times([(1, 3), (0, 1)]))
+    means, _ = average_frames(values, as_times([(0, 1), (1, 2), (2, 3)]), as_times([(1, 3), (0, 1)]))
     np.testing.assert_allclose(means, [[1.5], [huge]], rtol=1e-6)
 
 
@@ -179,57 +181,61 @@ def test_resample_without_frames_is_an_empty_row(segment):
 
 
 def test_a_word_goes_to_the_segment_that_shares_most_of_it():
-    owners = own_words(["a", "b"], as_times([(0.7, 1.2), (0.9, 1.4)]), as_times([(0, 1), (1, 2)]))
+    owners = assign_words_to_segments(
+        ["a", "b"], as_times([(0.7, 1.2), (0.9, 1.4)]), as_times([(0, 1), (1, 2)])
+    )
     assert owners.tolist() == [0, 1]
 
 
 def test_transcripts_do_not_outweigh_a_larger_share():
     segments = as_times([(0, 1), (1, 2)])
-    owners = own_words(["a"], as_times([(0.7, 1.2)]), segments, [["b"], ["a"]])
+    owners = assign_words_to_segments(["a"], as_times([(0.7, 1.2)]), segments, [["b"], ["a"]])
     assert owners.tolist() == [0]
 
 
 @pytest.mark.parametrize("segments", [[(0, 2), (1, 3)], [(1, 3), (0, 2)]])
 def test_equal_shares_go_to_the_first_in_time(segments):
-    owners = own_words(["a"], as_times([(1.2, 1.4)]), as_times(segments))
+    owners = assign_words_to_segments(["a"], as_times([(1.2, 1.4)]), as_times(segments))
     assert segments[owners[0]] == (0, 2)
 
 
 def test_equal_shares_go_where_the_transcript_lacks_the_word():
     segments = as_times([(0, 2), (1, 3)])
-    owners = own_words(["a"], as_times([(1.2, 1.4)]), segments, [["b"], ["a"]])
+    owners = assign_words_to_segments(["a"], as_times([(1.2, 1.4)]), segments, [["b"], ["a"]])
     assert owners.tolist() == [1]
 
 
 def test_a_transcript_lacks_a_word_only_as_often_as_it_has_it():
     segments = as_times([(0, 2), (1, 3)])
     times = as_times([(1.1, 1.2), (1.3, 1.4), (1.5, 1.6), (1.7, 1.8)])
-    owners = own_words(["a"] * 4, times, segments, [["a"], ["a", "a"]])
+    owners = assign_words_to_segments(["a"] * 4, times, segments, [["a"], ["a", "a"]])
     assert owners.tolist() == [0, 1, 1, 0]  # the last is in no transcript: first in time
 
 
 def test_shares_that_differ_by_less_than_the_tolerance_are_equal():
     segments = as_times([(0, 1.4 - 5e-6), (1, 3)])
-    assert own_words(["a"], as_times([(1.2, 1.4)]), segments).tolist() == [0]
+    assert assign_words_to_segments(["a"], as_times([(1.2, 1.4)]), segments).tolist() == [0]
     segments = as_times([(0, 1.4 - 5e-5), (1, 3)])
-    assert own_words(["a"], as_times([(1.2, 1.4)]), segments).tolist() == [1]
+    assert assign_words_to_segments(["a"], as_times([(1.2, 1.4)]), segments).tolist() == [1]
 
 
 def test_words_outside_all_segments_have_no_owner():
     times = as_times([(1, 1.5), (-1, 0), (5, 6), (1.2, 1.2)])
-    owners = own_words(["touching", "before", "after", "no length"], times, as_times([(0, 1), (2, 3)]))
+    owners = assign_words_to_segments(
+        ["touching", "before", "after", "no length"], times, as_times([(0, 1), (2, 3)])
+    )
     assert owners.tolist() == [-1, -1, -1, -1]
 
 
 def test_a_segment_without_length_takes_only_words_without_length():
     segments = as_times([(0, 2), (1, 1)])
-    owners = own_words(["long", "short"], as_times([(0.9, 1.1), (1, 1)]), segments)
+    owners = assign_words_to_segments(["long", "short"], as_times([(0.9, 1.1), (1, 1)]), segments)
     assert owners.tolist() == [0, 1]
 
 
 def test_no_segments_own_nothing():
-    assert own_words(["a"], as_times([(0, 1)]), np.zeros((0, 2))).tolist() == [-1]
-    assert own_words([], np.zeros((0, 2)), as_times([(0, 1)])).tolist() == []
+    assert assign_words_to_segments(["a"], as_times([(0, 1)]), np.zeros((0, 2))).tolist() == [-1]
+    assert assign_words_to_segments([], np.zeros((0, 2)), as_times([(0, 1)])).tolist() == []
 
 
 @settings(max_examples=200)
@@ -240,7 +246,7 @@ def test_no_segments_own_nothing():
 )
 def test_every_word_has_one_owner_with_the_largest_share(words, segments, texts):
     transcripts = None if texts is None else texts[: len(segments)]
-    owners = own_words(
+    owners = assign_words_to_segments(
         [w for w, _ in words], as_times([t for _, t in words]), as_times(segments), transcripts
     )
     assert owners.shape == (len(words),)

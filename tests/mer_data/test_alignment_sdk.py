@@ -8,7 +8,7 @@ import io
 import numpy as np
 import pytest
 
-from mer_data.alignment import TOLERANCE_S, collapse
+from mer_data.alignment import TOLERANCE_S, average_frames
 from mer_data.sources.csd.csd_files import ComputationalSequence, write_computational_sequence
 
 
@@ -47,7 +47,7 @@ def test_collapse_equals_the_sdk(tmp_path, monkeypatch):
     words, frames = (ComputationalSequence(tmp_path / f"{name}.csd") for name in ("words", "frames"))
     compared = 0
     for video in words.videos:
-        means, counts = collapse(*frames.read(video), words.read(video)[1])
+        means, counts = average_frames(*frames.read(video), words.read(video)[1])
         for index, count in enumerate(counts):
             name = f"{video}[{index}]"
             assert (name in theirs) == (count > 0)

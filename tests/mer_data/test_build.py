@@ -76,7 +76,7 @@ def test_each_word_piece_has_its_words_mean_and_special_tokens_zeros(tmp_path):
     )
     store = FeatureStore.open(tmp_path / "s.h5")
     rows = store.read([1])
-    pieces = [store.word_pieces.vocabulary[i] for i in rows.token_ids[0]]
+    pieces = [store.tokenizer.vocabulary[i] for i in rows.token_ids[0]]
     expected_words = [-1, 0, 0, 0, 1, 1, 1, 1, *[2] * 6, -1]
     assert pieces[1:8] == ["b", "##a", "##d", "p", "##l", "##o", "##t"]
     assert rows.token_words[0].tolist() == expected_words

@@ -34,7 +34,7 @@ def test_a_store_is_counted(store):
     assert json.loads(json.dumps(summary)) == summary
     assert summary["num_videos"] == 8
     assert summary["num_columns"] == {"audio": 6, "vision": 8}
-    assert summary["vocabulary_size"] == len(store.word_pieces.vocabulary)
+    assert summary["vocabulary_size"] == len(store.tokenizer.vocabulary)
     assert summary["content_digest"] == store.content_digest
     assert summary["num_bytes"] == store.path.stat().st_size
     seconds = utterances["end_s"] - utterances["start_s"]

@@ -105,7 +105,7 @@ class Operands(NamedTuple):
     v: Tensor
 
     @classmethod
-    def of(cls, qkv: Tensor, valid: Tensor, tile: Tile) -> Operands:
+    def from_qkv(cls, qkv: Tensor, valid: Tensor, tile: Tile) -> Operands:
         """Of the utterances of a tile; qkv (B, 3T, 3, H, h), valid (B, 1 or 3, T)."""
         query, key, value = qkv.unbind(dim=2)
         v = by_head(value, tile, 1.0).unflatten(2, (3, -1)).transpose(1, 2).flatten(0, 1)
@@ -129,7 +129,7 @@ class _Composite(torch.autograd.Function):
         ctx.scale, saved = 1.0, []
         workspace = workspace_for(ctx.tiles, qkv)
         for tile in ctx.tiles:
-            one = Operands.of(qkv, valid, tile)
+            one = Operands.from_qkv(qkv, valid, tile)
             weights = logits(one.q, one.k, workspace)
             peak = weights.unflatten(1, (3, -1)).amax(dim=2)
             _exp_less_peak_(weights, peak)
@@ -159,7 +159,7 @@ class _Composite(torch.autograd.Function):
         workspaces = [workspace_for(ctx.tiles, qkv) for _ in range(2)]
         for number, tile in enumerate(ctx.tiles):
             peak, beta, *kept = saved[number * per_tile : (number + 1) * per_tile]
-            one = Operands.of(qkv, valid, tile)
+            one = Operands.from_qkv(qkv, valid, tile)
             weights = _exp_less_peak_(logits(one.q, one.k, workspaces[0]), peak)
             of_slots = _of_slots(gradient, result, tile)
             parts = _gradients(one, weights, workspaces[1], beta, of_slots, kept, ctx.scale)

@@ -231,9 +231,9 @@ class DLF(nn.Module):
         mask = batch.text_mask
         text = self.text_dropout(zero_padding(self.text_encoder(batch.input_ids, mask), mask))
         raw = (
-            Steps.of(text, mask),
-            Steps.of(batch.audio, batch.audio_mask),
-            Steps.of(batch.vision, batch.vision_mask),
+            Steps.from_mask(text, mask),
+            Steps.from_mask(batch.audio, batch.audio_mask),
+            Steps.from_mask(batch.vision, batch.vision_mask),
         )
         return [convolution(steps) for convolution, steps in zip(self.convolutions, raw, strict=True)]
 

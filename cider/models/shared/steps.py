@@ -31,7 +31,7 @@ class Steps:
     lengths: Tensor
 
     @classmethod
-    def of(cls, values: Tensor, mask: Tensor) -> Steps:
+    def from_mask(cls, values: Tensor, mask: Tensor) -> Steps:
         """The steps of (B, T, d) where ``mask`` (B, T) is True, which it is on a first run of steps."""
         values = zero_padding(values, mask)
         if not values.shape[1]:

@@ -21,7 +21,7 @@ from mer_data.files.hdf5_faults import FileKind
 from mer_data.files.hdf5_files import FileIdentity, identity_if_trusted, open_hdf5, writing_hdf5
 from mer_data.sources.broken_downloads import refuse_broken_download
 from mer_data.utterance_rules import is_video_id, run_forward
-from mer_data.utterances import Drop
+from mer_data.utterances import DroppedUtterance
 
 MAX_WORD_BYTES = 1000
 _ANOTHER = "Fetch the file again, or mend it"
@@ -138,7 +138,7 @@ class ComputationalSequence:
                 do=_ANOTHER,
             )
 
-    def read_words(self, video_id: str) -> tuple[list[str], NDArray[np.float64], list[Drop]]:
+    def read_words(self, video_id: str) -> tuple[list[str], NDArray[np.float64], list[DroppedUtterance]]:
         """Words (T) and intervals (T, 2) in seconds of one video, and what could not be kept.
 
         A word whose interval is not finite or ends before it starts is left out. Bytes that are not UTF-8
@@ -173,10 +173,12 @@ class ComputationalSequence:
             token = raw.decode("utf-8", errors="replace")
             if not forward[number]:
                 start, end = intervals[number]
-                lost.append(Drop(name, f"interval [{start:g}, {end:g}] of {token!r} does not run forward"))
+                lost.append(
+                    DroppedUtterance(name, f"interval [{start:g}, {end:g}] of {token!r} does not run forward")
+                )
                 continue
             if token.encode() != raw:
-                lost.append(Drop(name, f"bytes of {raw!r} that are not UTF-8 became U+FFFD"))
+                lost.append(DroppedUtterance(name, f"bytes of {raw!r} that are not UTF-8 became U+FFFD"))
             tokens.append(token)
         return tokens, intervals[forward], lost
 

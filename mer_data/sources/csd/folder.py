@@ -29,7 +29,7 @@ from mer_data.utterances import (
     MODALITIES,
     NO_FOLD,
     UTTERANCE_COLUMNS,
-    Drop,
+    DroppedUtterance,
     Ragged,
     UtteranceBlock,
     utterance_id,
@@ -41,8 +41,8 @@ _VIDEOS_OF_TEXTS = 100
 class ComputationalSequences:
     """Labels, words, audio and vision of a folder, as far as it has them (`mer_data.sources.csd.roles`).
 
-    Words go to exactly one segment (``alignment.own_words``). Text comes from the transcripts where
-    the folder has them, otherwise from an utterance's own words. Without audio and vision it is a source of
+    Words go to exactly one segment (``alignment.assign_words_to_segments``). Text comes from the transcripts
+    where the folder has them, otherwise from an utterance's own words. Without audio and vision it is a source of
     texts alone.
     """
 
@@ -73,7 +73,7 @@ class ComputationalSequences:
         )
         check_units(self._labels, {r: one for r, one in self._sequences.items() if r != "labels"})
         self._folds = standard_folds(manifest.folds, folder)
-        self.dropped: Sequence[Drop] = videos_without_labels(
+        self.dropped: Sequence[DroppedUtterance] = videos_without_labels(
             self._folds, self._labels.videos, self._labels.path
         )
         self._words: TimedWords | None = None
@@ -150,7 +150,7 @@ class ComputationalSequences:
 
     def _block(self, videos: Sequence[str]) -> UtteranceBlock:
         rows: list[tuple[object, ...]] = []
-        dropped: list[Drop] = []
+        dropped: list[DroppedUtterance] = []
         for video_id in videos:
             self._collect(video_id, rows, dropped)
         frame = pd.DataFrame(rows, columns=list(UTTERANCE_COLUMNS)).astype({"label": np.float32})
@@ -165,7 +165,9 @@ class ComputationalSequences:
             streams[modality], times[modality] = self._frames(modality, videos[0], frame, words, counts)
         return UtteranceBlock(frame, streams, words, times, dropped=dropped, counts=dict(counts))
 
-    def _collect(self, video_id: str, rows: list[tuple[object, ...]], dropped: list[Drop]) -> None:
+    def _collect(
+        self, video_id: str, rows: list[tuple[object, ...]], dropped: list[DroppedUtterance]
+    ) -> None:
         """Add the utterances of one video as ``UTTERANCE_COLUMNS``, and what is left out of it."""
         labels, segments = self._labels_of(video_id)
         known, fold = self._transcripts or {}, self._folds.get(video_id, NO_FOLD)
@@ -183,7 +185,7 @@ class ComputationalSequences:
                 text = known.get((video_id, number), "")
                 rows.append((name, video_id, number, start, end, label, text, fold))
             else:
-                dropped.append(Drop(name, reason))
+                dropped.append(DroppedUtterance(name, reason))
 
     def _last_end(self, video_id: str) -> float:
         """End of the last frame or word of a video in seconds; infinite where it has none."""
@@ -214,7 +216,7 @@ class ComputationalSequences:
         return features, times
 
     def _words_of(
-        self, video_id: str, frame: pd.DataFrame, counts: Counter[str], dropped: list[Drop]
+        self, video_id: str, frame: pd.DataFrame, counts: Counter[str], dropped: list[DroppedUtterance]
     ) -> Ragged | None:
         """The words of every utterance; None where the folder has no word times."""
         if self._words is None:

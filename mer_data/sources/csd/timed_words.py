@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mer_data.alignment import TOLERANCE_S, own_words
+from mer_data.alignment import TOLERANCE_S, assign_words_to_segments
 from mer_data.errors import SourceError
 from mer_data.sources.csd.csd_files import ComputationalSequence
-from mer_data.utterances import WORD_DTYPE, Drop, Ragged, utterance_id
+from mer_data.utterances import WORD_DTYPE, DroppedUtterance, Ragged, utterance_id
 from mer_data.word_shift import VideoWords, find_shift, some_of
 
 
@@ -30,7 +30,7 @@ class TimedWords:
     silence_tokens: tuple[str, ...]
     shift: int = 0
 
-    def read(self, video_id: str, counts: Counter[str], dropped: list[Drop]) -> NDArray[np.void]:
+    def read(self, video_id: str, counts: Counter[str], dropped: list[DroppedUtterance]) -> NDArray[np.void]:
         """Words (dtype ``WORD_DTYPE``) of one video in the order of the file, silence taken out and counted.
 
         Tokens that a shift moves beyond the first or last interval have no time and are counted, too.
@@ -42,7 +42,7 @@ class TimedWords:
         return words[spoken]
 
     def _tokens(
-        self, video_id: str, counts: Counter[str], dropped: list[Drop]
+        self, video_id: str, counts: Counter[str], dropped: list[DroppedUtterance]
     ) -> tuple[list[str], NDArray[np.float64]]:
         """Tokens (W) and their intervals (W, 2), shifted."""
         if video_id not in self.sequence:
@@ -69,7 +69,7 @@ class TimedWords:
         segments: NDArray[np.float64],
         transcripts: Sequence[str] | None,
         counts: Counter[str],
-        dropped: list[Drop],
+        dropped: list[DroppedUtterance],
     ) -> Ragged:
         """The words of every segment (S), each word in exactly one, in order of time.
 
@@ -83,7 +83,7 @@ class TimedWords:
         words = self.read(video_id, counts, dropped)
         times = np.stack([words["start_s"], words["end_s"]], axis=1).reshape(-1, 2)
         texts = None if transcripts is None else [text.lower().split() for text in transcripts]
-        owners = own_words([word.lower() for word in words["token"]], times, segments, texts)
+        owners = assign_words_to_segments([word.lower() for word in words["token"]], times, segments, texts)
         counts["words_outside_all_segments"] += int((owners < 0).sum())
         _count_borders(times, segments, owners, counts)
         rows = [words[owners == index] for index in range(len(segments))]

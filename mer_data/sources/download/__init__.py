@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from mer_data.sources.download.faults import DownloadError, Failure
 from mer_data.sources.download.plan import Plan, PlannedFile, plan_download
-from mer_data.sources.download.run import Had, download, file_sizes
+from mer_data.sources.download.run import FetchedFile, download, file_sizes
 from mer_data.sources.download.settings import DownloadSettings
 
 __all__ = [
     "DownloadError",
     "DownloadSettings",
     "Failure",
-    "Had",
+    "FetchedFile",
     "Plan",
     "PlannedFile",
     "download",

@@ -131,7 +131,7 @@ def append_missing(
         _check_status(answer)
         encoding = encoding_of(answer.headers.get("Content-Encoding"))
         if answer.status_code == HTTPStatus.PARTIAL_CONTENT:
-            total = _Range.of(answer).total or partial.version.total
+            total = _Range.from_response(answer).total or partial.version.total
         else:
             # A part of encoded content cannot be gone on with: the server counts other bytes.
             total = None if encoding else _length(answer)
@@ -181,7 +181,7 @@ class _Range(NamedTuple):
     total: int | None = None
 
     @classmethod
-    def of(cls, answer: requests.Response) -> _Range:
+    def from_response(cls, answer: requests.Response) -> _Range:
         found = _RANGE.fullmatch(answer.headers.get("Content-Range", ""))
         if found is None:
             return cls()
@@ -190,7 +190,7 @@ class _Range(NamedTuple):
 
 def _goes_on(answer: requests.Response, address: str, partial: Partial) -> bool:
     """Whether a range begins where the part ends, is as long as it says, and is of the same file."""
-    span, length, total = _Range.of(answer), _length(answer), partial.version.total
+    span, length, total = _Range.from_response(answer), _length(answer), partial.version.total
     return (
         span.start == partial.size
         and length in (None, span.end - span.start + 1)

@@ -32,7 +32,7 @@ FOUND = "found in its place"
 
 
 @dataclass(frozen=True)
-class Had:
+class FetchedFile:
     """A file that is there and verified.
 
     Attributes:
@@ -53,7 +53,7 @@ def download(
     force: bool = False,
     sizes: Mapping[str, int | None] | None = None,
     progress: Progress | None = None,
-) -> list[Had]:
+) -> list[FetchedFile]:
     """Fetch what is missing, and verify everything.
 
     Every file is tried, whatever becomes of the others. Two downloads of one file at once do not meet: the
@@ -77,7 +77,7 @@ def download(
     run = _Run(plan, settings, force, progress or (lambda name, done, total: None))
     sizes = file_sizes(plan, settings) if sizes is None else sizes
     check_space(plan.workspace.raw, run.missing_bytes(sizes), settings)
-    outcomes: dict[str, Had | Failure] = {}
+    outcomes: dict[str, FetchedFile | Failure] = {}
     quiet = quiet_hub() if any(planned.via == "hub" for planned in plan.files) else nullcontext()
     with quiet, ThreadPoolExecutor(settings.workers, thread_name_prefix="download") as pool:
         futures = {pool.submit(run.have, planned): planned for planned in plan.files}
@@ -92,7 +92,7 @@ def download(
     failures = [outcome for outcome in ordered if isinstance(outcome, Failure)]
     if failures:
         raise DownloadError(plan.manifest.dataset, len(ordered), failures, plan.workspace.raw)
-    return [outcome for outcome in ordered if isinstance(outcome, Had)]
+    return [outcome for outcome in ordered if isinstance(outcome, FetchedFile)]
 
 
 def file_sizes(plan: Plan, settings: DownloadSettings | None = None) -> dict[str, int | None]:
@@ -132,7 +132,7 @@ class _Run:
         wanted = [p for p in self.plan.files if p.via != "manual" and (self.force or not p.present)]
         return sum(max(0, (sizes[p.file.name] or 0) - _arrived(p)) for p in wanted)
 
-    def have(self, planned: PlannedFile) -> Had | Failure:
+    def have(self, planned: PlannedFile) -> FetchedFile | Failure:
         """Verify a file that is there, or fetch it."""
         planned.parts_folder.mkdir(parents=True, exist_ok=True)
         with FileLock(planned.parts_folder / f"{planned.file.name}.lock"):
@@ -140,9 +140,9 @@ class _Run:
                 return self._verified(planned)
             accepted: list[Recorded] = []
             failure = self._fetch(planned, self._accept(planned, accepted), self._report(planned))
-            return failure or Had(planned, "fetched", accepted[0])
+            return failure or FetchedFile(planned, "fetched", accepted[0])
 
-    def _verified(self, planned: PlannedFile) -> Had | Failure:
+    def _verified(self, planned: PlannedFile) -> FetchedFile | Failure:
         plan, file = self.plan, planned.file
         known = plan.lock.read().get(file.name)
         origin = known.origin if known else FOUND
@@ -152,7 +152,7 @@ class _Run:
             return Failure(file.name, {str(planned.target): f"{error} Pass --force to fetch it again"})
         plan.lock.record(file.name, recorded)
         self.progress(file.name, recorded.bytes, recorded.bytes)
-        return Had(planned, "present", recorded)
+        return FetchedFile(planned, "present", recorded)
 
     def _accept(self, planned: PlannedFile, accepted: list[Recorded]) -> Accept:
         """Verify a complete file, give it its final name, and record it."""

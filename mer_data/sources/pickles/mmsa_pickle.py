@@ -32,7 +32,7 @@ from mer_data.sources.pickles.mmsa_values import (
     videos_of,
 )
 from mer_data.tasks import LABEL_RANGE
-from mer_data.utterances import FOLDS, MODALITIES, UTTERANCE_COLUMNS, Drop, Ragged, UtteranceBlock
+from mer_data.utterances import FOLDS, MODALITIES, UTTERANCE_COLUMNS, DroppedUtterance, Ragged, UtteranceBlock
 
 _TEXTS = ("id", "raw_text")
 _NUMBERS = ("text_bert", *MODALITIES, "regression_labels")
@@ -69,7 +69,7 @@ class MmsaPickle:
     form: Literal["labels", "table"] = "table"
     word_shift = 0
     has_word_times = True  # an aligned file has its frames beside its word pieces
-    dropped: Sequence[Drop] = ()
+    dropped: Sequence[DroppedUtterance] = ()
 
     def __init__(self, path: Path, manifest: SourceManifest | Callable[[set[str]], SourceManifest]) -> None:
         """Read the file through the restricted reader and check everything that is taken from it.

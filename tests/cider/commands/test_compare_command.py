@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from cider.evaluation.evaluate import Choices, evaluate_run
+from cider.evaluation.evaluate import EvaluationOverrides, evaluate_run
 
 pytestmark = pytest.mark.usefixtures("quick_figures")
 
@@ -56,6 +56,6 @@ def test_what_cannot_be_compared_is_one_line(cider, fails, home, own_run, other_
     assert "no training run" in fails(cider("compare", own_run, tmp_path / "nothing"))
     line = fails(cider("compare", own_run, other_run, "--mask-seeds", "4"))
     assert "no predictions of valid for rmfm at missing rate 0.5, mask seed 4" in line
-    evaluate_run(own_run, Choices(mask_seeds=(4,)))
+    evaluate_run(own_run, EvaluationOverrides(mask_seeds=(4,)))
     assert "plain" in fails(cider("compare", own_run, other_run, "--mask-seeds", "4"))
     assert cider("compare").exit_code == 2

@@ -5,7 +5,7 @@ from training_helpers import files_of
 
 from cider.recipe.schema import load_recipe
 from cider.runs.folder import RunFolder
-from cider.training.many_runs import TrainedRun
+from cider.training.many_runs import RunOutcome
 from cider.training.trainer import TrainingResult
 
 #: Two epochs of the packaged recipe, with the split named, as the workspace has two.
@@ -15,7 +15,7 @@ SHORT = ("train", "sample", "--set", "training.max_epochs=2", "--set", "data.spl
 def warnings_of(folder):
     """What is told of a run that has not learned, as these short ones may not have."""
     result = TrainingResult(**json.loads((folder / "result.json").read_text(encoding="utf-8")))
-    warning = TrainedRun(folder, load_recipe(folder / "recipe.yaml"), "trained", result).warning
+    warning = RunOutcome(folder, load_recipe(folder / "recipe.yaml"), "trained", result).warning
     return [] if warning is None else [warning]
 
 
@@ -323,7 +323,7 @@ def test_a_run_that_has_not_learned_is_told(home, cider, own_run, share, warned)
 )
 def test_equal_classifiers_are_advised_where_they_start_apart(make_recipe, tmp_path, model, advice):
     result = TrainingResult(1, -1.0, 1, "max_epochs", {"negative": 1.0, "neutral": 0.0})
-    warning = TrainedRun(tmp_path, make_recipe(model), "trained", result).warning
+    warning = RunOutcome(tmp_path, make_recipe(model), "trained", result).warning
     assert f"answers negative to every utterance of validation.{advice}" in warning
 
 

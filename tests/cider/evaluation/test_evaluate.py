@@ -3,7 +3,7 @@ import shutil
 
 import pytest
 
-from cider.evaluation.evaluate import Choices, compare_evaluated, evaluate_run
+from cider.evaluation.evaluate import EvaluationOverrides, compare_evaluated, evaluate_run
 from cider.runs.experiment import Experiment
 from cider.runs.folder import RunFolder
 from cider.scoring import protocols
@@ -56,7 +56,9 @@ def test_what_is_not_given_is_the_recipes(home, own_run):
 
 def test_choices_have_their_own_files(home, own_run):
     kept = metrics_of(own_run)
-    choices = Choices(pattern="rmm", rates=(0.0, 0.25), mask_seeds=(7, 8), debiasing="log", resamples=100)
+    choices = EvaluationOverrides(
+        pattern="rmm", rates=(0.0, 0.25), mask_seeds=(7, 8), debiasing="log", resamples=100
+    )
     result = evaluate_run(own_run, choices)
     assert result.report == own_run / "reports" / "rmm-mask7-8"
     assert result.scores.rates == (0.0, 0.25)
@@ -67,10 +69,13 @@ def test_choices_have_their_own_files(home, own_run):
 
 
 def test_smm_has_a_report_and_takes_no_rates(home, own_run):
-    result = evaluate_run(own_run, Choices(pattern="smm"))
+    result = evaluate_run(own_run, EvaluationOverrides(pattern="smm"))
     assert result.report == own_run / "reports" / "smm"
     assert len(result.scores.final["acc2"]) == 7
-    for choices in (Choices(pattern="smm", rates=(0.5,)), Choices(pattern="smm", mask_seeds=(1,))):
+    for choices in (
+        EvaluationOverrides(pattern="smm", rates=(0.5,)),
+        EvaluationOverrides(pattern="smm", mask_seeds=(1,)),
+    ):
         with pytest.raises(RecipeError, match="pattern smm has its seven cases in place of missing rates"):
             evaluate_run(own_run, choices)
 
@@ -79,10 +84,12 @@ def test_the_recipes_settings_are_taken(home, own_run):
     edit(own_run, "mask_seeds:\n  - 0", "mask_seeds:\n  - 5\n  - 0")
     edit(own_run, "tau_metric: null", "tau_metric: acc3")
     edit(own_run, "debiasing: probability", "debiasing: log")
-    result = evaluate_run(own_run, Choices(rates=(0.0,)))
+    result = evaluate_run(own_run, EvaluationOverrides(rates=(0.0,)))
     assert result.report.name == "rmfm-mask5-0"
     assert (result.scores.tau_metric, result.scores.debiasing) == ("acc3", "log")
-    assert evaluate_run(own_run, Choices(rates=(0.0,), mask_seeds=(0,))).report.name == "rmfm-mask0"
+    assert (
+        evaluate_run(own_run, EvaluationOverrides(rates=(0.0,), mask_seeds=(0,))).report.name == "rmfm-mask0"
+    )
 
 
 def test_a_report_needs_neither_model_nor_data(home, own_run, monkeypatch, tmp_path):
@@ -99,7 +106,7 @@ def test_a_report_needs_neither_model_nor_data(home, own_run, monkeypatch, tmp_p
 
 def test_a_report_of_a_run_without_predictions_is_refused(home, own_run):
     with pytest.raises(RunError, match=r"no predictions of valid for rmfm at missing rate 0\.5, mask seed 3"):
-        evaluate_run(own_run, Choices(mask_seeds=(3,)), report_only=True)
+        evaluate_run(own_run, EvaluationOverrides(mask_seeds=(3,)), report_only=True)
     shutil.rmtree(own_run / "predictions")
     with pytest.raises(RunError, match=r"no predictions of valid for complete data .* without --report-only"):
         evaluate_run(own_run, report_only=True)
@@ -119,7 +126,7 @@ def test_the_result_of_training_is_in_the_report(home, own_run, untrained):
     page = (own_run / "reports" / "rmfm-mask0" / "summary.md").read_text(encoding="utf-8")
     result = json.loads((own_run / "result.json").read_text(encoding="utf-8"))
     assert f"epoch {result['best_epoch']} of {result['epochs']}" in page
-    report = evaluate_run(untrained("fresh"), Choices(rates=(0.0,))).report
+    report = evaluate_run(untrained("fresh"), EvaluationOverrides(rates=(0.0,))).report
     assert "Training has not ended" in (report / "summary.md").read_text(encoding="utf-8")
     (own_run / "result.json").write_text("{", encoding="utf-8")
     with pytest.raises(DamagedRunError, match=r"the file is not as training left it in .*result\.json"):
@@ -184,9 +191,11 @@ def test_all_runs_are_compared_in_the_sweep_of_the_first(home, own_run, untraine
     evaluate_run(other)
     with pytest.raises(RunError, match=r"no predictions of valid for complete data in .*second"):
         compare_evaluated([own_run, other])
-    evaluate_run(other, Choices(rates=(0.0, 0.5, 1.0)))
+    evaluate_run(other, EvaluationOverrides(rates=(0.0, 0.5, 1.0)))
     assert compare_evaluated([own_run, other]).plan.rates == (0.0, 0.5, 1.0)
-    assert compare_evaluated([own_run, other], Choices(rates=(0.5,), resamples=100)).resamples == 100
+    assert (
+        compare_evaluated([own_run, other], EvaluationOverrides(rates=(0.5,), resamples=100)).resamples == 100
+    )
 
 
 def test_runs_of_other_splits_are_refused(home, own_run, untrained):

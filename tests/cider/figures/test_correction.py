@@ -9,7 +9,7 @@ from cider.figures import explain_correction
 from cider.figures.correction import BOTH, MCM, PLAIN, Piece
 from cider.figures.correction import COUNTERFACTUAL_TEXT as CF
 from cider.figures.correction_chart import wrap_pieces
-from cider.figures.trained import TrainedRun
+from cider.figures.trained import LoadedRun
 from cider.prediction.chosen_tau import Tau
 from cider.scoring.prediction_frame import COUNTERFACTUAL, FACTUAL
 from mer_data.errors import RunError
@@ -20,10 +20,10 @@ pytestmark = pytest.mark.usefixtures("home")
 @pytest.fixture
 def tables(trained_run, plain_run):
     """Everything that the choice is made from, computed once more."""
-    run = TrainedRun.open(trained_run)
+    run = LoadedRun.open(trained_run)
     fold = run.fold("test", counterfactual=True)
     views = fold.predict("rmfm", 0.0, 0)
-    plain = TrainedRun.open(plain_run).fold("test").predict("rmfm", 0.0, 0)[FACTUAL]
+    plain = LoadedRun.open(plain_run).fold("test").predict("rmfm", 0.0, 0)[FACTUAL]
     truth = np.sign(fold.labels).astype(int) + 1
     return fold.ids, truth, plain, views[FACTUAL], views[COUNTERFACTUAL]
 
@@ -67,8 +67,8 @@ def test_without_an_id_it_is_the_surest_of_the_corrected(trained_run, plain_run,
 
 
 def test_the_counterfactual_text_keeps_the_vocabulary(trained_run, plain_run, tables, weak_tau):
-    run = TrainedRun.open(trained_run)
-    vocabulary = run.experiment.store.word_pieces.vocabulary
+    run = LoadedRun.open(trained_run)
+    vocabulary = run.experiment.store.tokenizer.vocabulary
     kept = {vocabulary[index] for index in run.experiment.kept_token_ids()}
     with_words = next(
         name for name, text in zip(*run.experiment.store.utterances[["id", "text"]].to_numpy().T, strict=True)
@@ -135,7 +135,7 @@ def test_nothing_corrected_is_told(trained_run, plain_run, weak_tau, monkeypatch
     # Without the right answers of the whole method there is nothing to choose from.
     monkeypatch.setattr(module, "debiased", lambda factual, *_: -factual + 0.0)
     wrong = explain_correction(
-        trained_run, plain_run, utterance=TrainedRun.open(trained_run).fold("test").ids[0]
+        trained_run, plain_run, utterance=LoadedRun.open(trained_run).fold("test").ids[0]
     )
     assert wrong.utterances == 24
     monkeypatch.setattr(module, "debiased", lambda factual, *_: np.eye(3)[[1] * len(factual)])

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from cider.figures import explain_debiasing
-from cider.figures.trained import TrainedRun
+from cider.figures.trained import LoadedRun
 from cider.scoring.conditions import condition_of
 from cider.scoring.prediction_frame import COUNTERFACTUAL, FACTUAL
 from cider.scoring.subtraction import TAU_GRID
@@ -23,7 +23,7 @@ def acc2(scores, labels):
 @pytest.mark.parametrize("rate", [0.0, 0.5])
 def test_it_is_what_the_answers_give(trained_run, rate):
     found = explain_debiasing(trained_run, rate=rate)
-    run = TrainedRun.open(trained_run)
+    run = LoadedRun.open(trained_run)
     for name, effect in found.folds.items():
         fold = run.fold(name, counterfactual=True)
         views = fold.predict("rmfm", rate, 0)

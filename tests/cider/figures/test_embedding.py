@@ -7,14 +7,14 @@ from sklearn.metrics import pairwise_distances
 
 from cider.figures import embed_runs
 from cider.figures.embedding import class_silhouette, project
-from cider.figures.trained import TrainedRun
+from cider.figures.trained import LoadedRun
 from cider.scoring.conditions import condition_of
 from mer_data.errors import MerDataError, RunError
 from mer_data.reports.charts.scatter import ScatterPanel, scatter_chart
 
 
 def test_joint_representations_are_the_models_own_for_any_company(home, trained_run):
-    run = TrainedRun.open(trained_run)
+    run = LoadedRun.open(trained_run)
     fold = run.fold("test")
     condition = condition_of("rmfm", 0.5, 0)
     joint = fold.joint_condition(condition)
@@ -44,7 +44,7 @@ def test_the_figure_and_its_data(home, trained_run, tmp_path):
     assert len(table) == 2 * 24
     assert set(table["class"]) <= {"negative", "neutral", "positive"}
     told = json.loads(paths[3].read_text())
-    fold = TrainedRun.open(trained_run).fold("test")
+    fold = LoadedRun.open(trained_run).fold("test")
     joint = fold.joint_condition(condition_of("rmfm", 0.5, 0))
     assert told["panels"][1]["silhouette"] == pytest.approx(class_silhouette(joint, found.classes), abs=1e-5)
     np.testing.assert_allclose(table[["x", "y"]].to_numpy()[24:], project(joint, "pca"), atol=1e-4)

@@ -18,7 +18,7 @@ from cider.model.cider import CIDer
 from cider.models.backbone_model import causal_parameter_count, count_parameters, parameter_groups
 from cider.training import losses as objectives
 from mer_data.errors import MerDataError, StatisticsError
-from mer_data.torch_data.missing import Positions, apply, rmfm
+from mer_data.torch_data.missing import ValidMask, apply, rmfm
 
 ALIGNED = dataclasses.replace(UNALIGNED, audio_length=9, vision_length=9, aligned=True)
 SMALL = Architecture(width=8, layers=2, heads=2)
@@ -202,7 +202,7 @@ def test_all_losses_reach_every_parameter(shapes, lengths):
     everything = Architecture(8, 2, 2, 0.2, 0.1, 0.1, 0.1, 0.1)
     model, batch = make_model(shapes, everything).train(), collate(make_utterances(lengths))
     generator = torch.Generator().manual_seed(0)
-    removed = rmfm(Positions.of(batch, SPECIAL), torch.full((5,), 0.5), generator)
+    removed = rmfm(ValidMask.from_batch(batch, SPECIAL), torch.full((5,), 0.5), generator)
     teacher = model(batch, for_distillation=True)
     student = model(apply(batch, removed, SPECIAL), for_distillation=True)
     loss = (

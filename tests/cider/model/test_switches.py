@@ -28,7 +28,7 @@ from cider.model.vanilla_attention import VanillaAttention
 from cider.models.backbone_model import count_parameters
 from cider.training import losses as objectives
 from mer_data.errors import MerDataError
-from mer_data.torch_data.missing import Positions, apply, rmfm
+from mer_data.torch_data.missing import ValidMask, apply, rmfm
 
 FRAMES = dataclasses.replace(SMALL, word_alignment=False)
 VANILLA = dataclasses.replace(SMALL, fusion="vanilla")
@@ -138,7 +138,9 @@ def test_no_frames_at_all(architecture):
 def test_all_losses_reach_every_parameter(architecture):
     everything = dataclasses.replace(architecture, attention_dropout=0.2, output_dropout=0.1)
     model, batch = make_model(UNALIGNED, everything).train(), collate(ROWS)
-    removed = rmfm(Positions.of(batch, SPECIAL), torch.full((5,), 0.5), torch.Generator().manual_seed(0))
+    removed = rmfm(
+        ValidMask.from_batch(batch, SPECIAL), torch.full((5,), 0.5), torch.Generator().manual_seed(0)
+    )
     teacher = model(batch, for_distillation=True)
     student = model(apply(batch, removed, SPECIAL), for_distillation=True)
     loss = (

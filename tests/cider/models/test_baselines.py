@@ -18,7 +18,7 @@ from utterance_builders import (
 from cider.models.backbone import Backbone, JointRepresentation
 from cider.models.dlf.backbone import DLF
 from cider.models.mplmm import MPLMM
-from mer_data.torch_data.missing import Positions, apply, rmfm, rmm
+from mer_data.torch_data.missing import ValidMask, apply, rmfm, rmm
 
 #: Beside those, a single frame, and texts and frames shorter than any kernel.
 LENGTHS = [*UNALIGNED_LENGTHS, (4, 1, 1), (2, 2, 11), (9, 14, 2)]
@@ -32,7 +32,9 @@ CASES = pytest.mark.parametrize(
 
 def lossy(batch, rate=0.5, pattern=rmfm):
     removed = pattern(
-        Positions.of(batch, SPECIAL), torch.full((len(batch),), rate), torch.Generator().manual_seed(5)
+        ValidMask.from_batch(batch, SPECIAL),
+        torch.full((len(batch),), rate),
+        torch.Generator().manual_seed(5),
     )
     return apply(batch, removed, SPECIAL)
 

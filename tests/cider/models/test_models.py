@@ -9,7 +9,7 @@ from cider.models.backbone_model import count_parameters
 from cider.models.registry import MODELS
 from cider.runs.experiment import Experiment
 from mer_data.torch_data.batches import Collator, UtteranceDataset
-from mer_data.torch_data.missing import Positions, apply, rmm, smm
+from mer_data.torch_data.missing import ValidMask, apply, rmm, smm
 
 every_model = pytest.mark.parametrize("name", sorted(MODELS))
 
@@ -52,7 +52,7 @@ def test_predictions_are_finite_when_everything_is_lost(build, name):
     model, experiment = build(name)
     batch = Collator(experiment.special.pad)(items_of(experiment, range(8)))
     for keep in ("L", "A", "V"):
-        lost = smm(Positions.of(batch, experiment.special), keep)
+        lost = smm(ValidMask.from_batch(batch, experiment.special), keep)
         assert model(apply(batch, lost, experiment.special)).log_probabilities.isfinite().all()
 
 
@@ -61,7 +61,7 @@ def test_every_parameter_learns(build, name):
     model, experiment = build(name)
     batch = Collator(experiment.special.pad)(items_of(experiment, range(16)))
     # Some models have parts for modalities that are lost, and parts for those that are not.
-    positions, half = Positions.of(batch, experiment.special), torch.full((len(batch),), 0.5)
+    positions, half = ValidMask.from_batch(batch, experiment.special), torch.full((len(batch),), 0.5)
     batch = apply(batch, rmm(positions, half, torch.Generator().manual_seed(0)), experiment.special)
     classes = torch.from_numpy(experiment.task.class_of(batch.label.numpy()))
     model.train()
@@ -114,7 +114,7 @@ def test_early_fusion_reads_all_three_modalities(build):
     with torch.no_grad():
         complete = model(batch).log_probabilities
         for keep in ("AV", "LV", "LA"):
-            lost = smm(Positions.of(batch, experiment.special), keep)
+            lost = smm(ValidMask.from_batch(batch, experiment.special), keep)
             assert not torch.allclose(
                 model(apply(batch, lost, experiment.special)).log_probabilities, complete, atol=1e-4
             )

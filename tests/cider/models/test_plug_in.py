@@ -26,7 +26,7 @@ class Words(nn.Module):
 
     def __init__(self, store):
         super().__init__()
-        self.words = nn.Embedding(len(store.word_pieces.vocabulary), self.width)
+        self.words = nn.Embedding(len(store.tokenizer.vocabulary), self.width)
 
     def encode(self, batch):
         return JointRepresentation(masked_mean(self.words(batch.input_ids), batch.text_mask))

@@ -16,6 +16,7 @@ def tiny_home(tiny_home, tmp_path_factory) -> Path:
     """The tiny workspace with a vocabulary of seven classes; read it only."""
     from mer_data.splits import SplitManifest
     from mer_data.statistics.vocabulary import counterfactual_vocabulary
+    from mer_data.store.choose import choose_store
     from mer_data.tasks import get_task
     from mer_data.workspace import Workspace
 

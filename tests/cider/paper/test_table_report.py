@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from reproduction_tables import write_tables
 
 from cider.commands import main
-from cider.evaluation.evaluate import Choices, evaluate_run, score_run
+from cider.evaluation.evaluate import EvaluationOverrides, evaluate_run, score_run
 from cider.paper.costs import Cost
 from cider.paper.curves import draw_curves
 from cider.paper.plan import make_plan
@@ -46,7 +46,9 @@ def test_numbers_are_those_of_the_runs_own_reports(result, reproduced):
         areas = []
         for seed in (1, 2):
             metrics = evaluate_run(
-                parent / f"tiny_binary-seed{seed}", Choices(pattern="rmfm", rates=SWEEP), report_only=True
+                parent / f"tiny_binary-seed{seed}",
+                EvaluationOverrides(pattern="rmfm", rates=SWEEP),
+                report_only=True,
             ).measured.to_json()
             areas.append(100 * np.trapezoid(metrics["protocols"]["acc2"][protocol], SWEEP))
         assert ours.values == pytest.approx(areas)
@@ -184,7 +186,9 @@ def test_kept_modalities_are_read_by_their_names(home, tables, reproduced):
     plan = make_plan(load_table("table5", tables), seeds=(1,))
     found = reproduce(plan, reproduced[0], Watch(lambda line: None))
     result = ReproducedTable(plan, found, reproduced[0])
-    metrics = evaluate_run(reproduced[0] / "tiny_binary-seed1", Choices(pattern="smm"), report_only=True)
+    metrics = evaluate_run(
+        reproduced[0] / "tiny_binary-seed1", EvaluationOverrides(pattern="smm"), report_only=True
+    )
     scores = metrics.scores.strict.means["acc2"]
     cases = [point.label for point in metrics.scores.plan.points]
     for kept in ("L", "AV"):
@@ -265,7 +269,7 @@ def test_a_run_is_tested_on_the_other_corpus_that_a_table_names(two_corpora, tab
     result = ReproducedTable(plan, reproduce(plan, parent, Watch(lambda line: None)), parent)
     assert result.tables[0].caption.startswith("sample to second, unaligned, standard folds: AUILC")
     on = Target("second", "unaligned", "standard")
-    choices = Choices(pattern="rmfm", rates=SWEEP)
+    choices = EvaluationOverrides(pattern="rmfm", rates=SWEEP)
     there = score_run(parent / "tiny_binary-seed1", choices, on=on, report_only=True)
     ours = result.cells["CIDer"]["crossed_acc2"].strict
     assert ours.values == (100 * there.strict.mean_areas["acc2"],)

@@ -67,7 +67,10 @@ def test_tables_are_no_recipes_to_train():
 
 
 def test_loading_needs_no_heavy_library():
-    code = "import sys, cider.paper.tables as t; t.load_table('table4'); print({'torch', 'pandas'} & set(sys.modules))"
+    code = (
+        "import sys, cider.paper.tables as t; t.load_table('table4');"
+        " print({'torch', 'pandas'} & set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 

@@ -23,7 +23,7 @@ def report_of(run):
 def make_debiasing_useless(run):
     """Let the saved counterfactual predictions of validation be the same for every class."""
     folder = PredictionFolder(run / "predictions", get_task("binary"))
-    for condition in SweepPlan.of("rmfm", (0.0, 0.5, 1.0), (0,)).conditions:
+    for condition in SweepPlan.from_settings("rmfm", (0.0, 0.5, 1.0), (0,)).conditions:
         saved, identity = folder.read(condition, "valid")
         views = {
             (text, means): table if text == FACTUAL else np.full_like(table, 1 / 3)

@@ -8,14 +8,14 @@ import torch
 from cider.prediction.engine import FoldPredictor
 from cider.prediction.masks import removed, utterance_keys
 from cider.prediction.sweep import evaluated_statistics
-from cider.prediction.text_cache import SharedTexts
+from cider.prediction.text_cache import TextFeatureCache
 from cider.runs.folder import open_run
 from cider.scoring.conditions import COMPLETE, NOTHING, Condition, condition_of
 from cider.scoring.prediction_frame import COUNTERFACTUAL, EVALUATED_MEANS, FACTUAL, NO_MEANS, TRAINING_MEANS
 from mer_data.errors import MerDataError, RunError
 from mer_data.text.encoder import load_text_encoder
 from mer_data.torch_data.batches import Collator, UtteranceDataset
-from mer_data.torch_data.missing import Positions, apply
+from mer_data.torch_data.missing import ValidMask, apply
 
 RATES = (0.0, 0.5, 1.0)
 
@@ -39,7 +39,7 @@ def seen(experiment, item, condition):
     name = experiment.store.utterances["id"].iloc[item.index]
     batch = Collator(experiment.special.pad)([item])
     keys = utterance_keys([name], condition.pattern, condition.mask_seed)
-    lost = removed(condition, Positions.of(batch, experiment.special), keys)
+    lost = removed(condition, ValidMask.from_batch(batch, experiment.special), keys)
     return apply(batch, lost, experiment.special)
 
 
@@ -147,7 +147,7 @@ def test_both_views_are_the_models_answers_to_what_is_left(opened, condition):
 
 def test_means_of_the_evaluated_split_are_a_second_head_on_the_same_representation(opened):
     model, experiment = opened
-    encoder = load_text_encoder("tiny", experiment.store.word_pieces)
+    encoder = load_text_encoder("tiny", experiment.store.tokenizer)
     statistics = evaluated_statistics(experiment, encoder)
     assert statistics.counts.sum() == 24
     kept = experiment.kept_token_ids()
@@ -177,7 +177,7 @@ def test_means_of_the_evaluated_split_are_a_second_head_on_the_same_representati
 
 def test_means_of_the_evaluated_split_are_those_of_its_utterances(opened):
     _, experiment = opened
-    statistics = evaluated_statistics(experiment, load_text_encoder("tiny", experiment.store.word_pieces))
+    statistics = evaluated_statistics(experiment, load_text_encoder("tiny", experiment.store.tokenizer))
     rows = experiment.rows["test"]
     labels = experiment.store.utterances["label"].to_numpy()[rows]
     audio = [frames.mean(axis=0) for frames in experiment.store.read(rows).streams["audio"]]
@@ -191,7 +191,7 @@ def test_a_model_without_a_causal_head_has_no_means(home, make_recipe):
 
     experiment = Experiment.open(make_recipe("model.maci=none"))
     model = experiment.build_model()
-    encoder = load_text_encoder("tiny", experiment.store.word_pieces)
+    encoder = load_text_encoder("tiny", experiment.store.tokenizer)
     predictor = FoldPredictor(model, experiment, "test")
     views = predictor.predict_condition(COMPLETE, evaluated=evaluated_statistics(experiment, encoder))
     assert list(views) == [(FACTUAL, NO_MEANS)]
@@ -204,7 +204,7 @@ def test_shared_texts_change_no_prediction(opened):
     model, experiment = opened
     encoder = model.text_encoder
     predictor = FoldPredictor(model, experiment, "test", kept_token_ids=experiment.kept_token_ids())
-    texts = SharedTexts(encoder, pad_id=experiment.special.pad)
+    texts = TextFeatureCache(encoder, pad_id=experiment.special.pad)
     for rate in (0.0, 0.1, 0.2, 0.9, 1.0):
         condition = condition_of("rmfm", rate, 0)
         shared = predictor.predict_condition(condition, texts=texts)

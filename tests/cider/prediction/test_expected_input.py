@@ -14,7 +14,7 @@ def store(home):
 
 @pytest.fixture
 def expected(store):
-    return ExpectedInput.of(store)
+    return ExpectedInput.from_store(store)
 
 
 def test_the_store_of_training_fits(store, expected):
@@ -43,5 +43,5 @@ def test_other_names_are_a_note_for_predictions_and_an_error_for_scores(store, e
 
 def test_frame_rates_of_aligned_stores_do_not_matter(home):
     aligned = FeatureStore.open(home / "sample" / "store" / "aligned.h5")
-    expected = ExpectedInput.of(aligned)
+    expected = ExpectedInput.from_store(aligned)
     replace(expected, frame_rate_hz=dict.fromkeys(expected.frame_rate_hz, 1.0)).check_same(aligned)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from cider.prediction.masks import removed, uniforms, utterance_keys
 from cider.scoring.conditions import COMPLETE, NOTHING, RANDOM_PATTERNS, SMM_CASES, Condition, condition_of
 from mer_data.torch_data import missing
-from mer_data.torch_data.missing import Positions
+from mer_data.torch_data.missing import ValidMask
 
 IDS = [f"video{number}$_$1" for number in range(40)]
 MODALITIES = ("text", "audio", "vision")
@@ -25,7 +25,7 @@ def positions(lengths, *, aligned=False):
     special = torch.zeros_like(text)
     for row, length in enumerate(lengths):
         special[row, [0, length - 1]] = True
-    return Positions(text, special, mask(1 if aligned else 3), mask(1 if aligned else 2))
+    return ValidMask(text, special, mask(1 if aligned else 3), mask(1 if aligned else 2))
 
 
 def lost(condition, where, ids):

@@ -41,10 +41,10 @@ def test_a_card_rebuilds_the_model_and_tokenizer_of_its_run(untrained_run, overr
     assert rebuilt.special == original.special
     run.load_weights(rebuilt)
     run.load_weights(original)
-    assert card == ModelCard.of(experiment, original)
-    assert pieces.vocabulary == experiment.store.word_pieces.vocabulary
+    assert card == ModelCard.from_experiment(experiment, original)
+    assert pieces.vocabulary == experiment.store.tokenizer.vocabulary
     text = "Not a single good scene, honestly"
-    assert pieces.encode(text)[0].tolist() == experiment.store.word_pieces.encode(text)[0].tolist()
+    assert pieces.encode(text)[0].tolist() == experiment.store.tokenizer.encode(text)[0].tolist()
 
 
 def test_training_writes_a_card_without_a_path_of_its_machine(trained_run):

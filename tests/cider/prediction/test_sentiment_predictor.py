@@ -19,7 +19,7 @@ from mer_data.errors import MerDataError, RunError, StoreError
 from mer_data.store.reader import FeatureStore
 from mer_data.tasks import get_task
 from mer_data.torch_data.batches import Collator, UtteranceDataset
-from mer_data.torch_data.missing import Positions, apply, smm
+from mer_data.torch_data.missing import ValidMask, apply, smm
 from mer_data.utterances import cut
 
 CLOSE = {"rtol": 0, "atol": 1e-6}
@@ -159,7 +159,7 @@ def test_rows_are_cut_to_what_the_model_was_served(predictor, store):
         )
         for item in UtteranceDataset(store, np.array(rows)).__getitems__(list(range(len(rows))))
     ]
-    pad = store.word_pieces.special_id("[PAD]")
+    pad = store.tokenizer.special_id("[PAD]")
     np.testing.assert_allclose(found.factual, probabilities(predictor.model, items, pad), **CLOSE)
     assert found.notes == (f"{len(ids)} texts were cut to 6 word pieces",)
 
@@ -227,7 +227,7 @@ def test_a_missing_modality_is_the_one_of_the_missing_pattern(kind, keep, reques
     rows = np.array([store.utterances["id"].tolist().index(name) for name in ids])
     special = predictor.model.special
     batch = Collator(special.pad)(UtteranceDataset(store, rows).__getitems__(list(range(len(rows)))))
-    lossy = apply(batch, smm(Positions.of(batch, special), keep), special)
+    lossy = apply(batch, smm(ValidMask.from_batch(batch, special), keep), special)
     with torch.inference_mode():
         expected = predictor.model(lossy).log_probabilities.exp().numpy()
     np.testing.assert_allclose(found.factual, expected, **CLOSE)
@@ -262,7 +262,7 @@ def test_long_texts_and_frames_are_cut_as_in_a_store(predictor, store):
     words = " ".join(["good"] * 80)
     width = store.width("audio")
     audio = np.random.default_rng(0).normal(size=(limits["audio"] + 30, width)).astype(np.float32)
-    ids = store.word_pieces.encode(words)[0]
+    ids = store.tokenizer.encode(words)[0]
     found = predictor.predict_texts([words], [audio])
     shorter = predictor.predict_texts([" ".join(["good"] * (limits["text"] - 2))], [audio[: limits["audio"]]])
     assert len(cut(ids, limits["text"], keep_last=True)) == limits["text"] < len(ids)

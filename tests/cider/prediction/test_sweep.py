@@ -14,7 +14,7 @@ from mer_data.files.writing import sha256_file
 from mer_data.statistics.integrity import json_digest
 from mer_data.workspace import Workspace
 
-PLAN = SweepPlan.of("rmfm", (0.0, 0.5, 1.0), (0,))
+PLAN = SweepPlan.from_settings("rmfm", (0.0, 0.5, 1.0), (0,))
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_what_is_there_is_not_predicted_again(opened):
 
 def test_an_interrupted_sweep_goes_on_where_it_stopped(opened):
     run, experiment = opened
-    plan = SweepPlan.of("rmfm", (0.0, 0.25, 0.5, 0.75), (0,))
+    plan = SweepPlan.from_settings("rmfm", (0.0, 0.25, 0.5, 0.75), (0,))
 
     class InterruptError(Exception):
         pass
@@ -97,9 +97,9 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(opened):
 def test_both_ends_are_shared_by_patterns_and_seeds(opened):
     run, experiment = opened
     calls(run, experiment, PLAN)
-    _, told = calls(run, experiment, SweepPlan.of("rmm", (0.0, 0.5, 1.0), (0, 3)))
+    _, told = calls(run, experiment, SweepPlan.from_settings("rmm", (0.0, 0.5, 1.0), (0, 3)))
     assert len(told) == 2 * 2  # rate 0.5 of two seeds in two folds
-    _, told = calls(run, experiment, SweepPlan.of("smm", (), (0,)))
+    _, told = calls(run, experiment, SweepPlan.from_settings("smm", (), (0,)))
     assert len(told) == 6 * 2
 
 
@@ -160,7 +160,7 @@ def test_views_follow_the_halves_of_causal_inference(home, make_recipe, tmp_path
     experiment, run = Experiment.open(make_recipe(f"model.maci={maci}")), RunFolder(tmp_path / "run")
     run.start(experiment)
     run.save_weights(Trainer(experiment, run).model)
-    views = set(predict_sweep(run, experiment, SweepPlan.of("rmfm", (0.0,), (0,))).test.views)
+    views = set(predict_sweep(run, experiment, SweepPlan.from_settings("rmfm", (0.0,), (0,))).test.views)
     assert (
         views
         == {
@@ -170,7 +170,7 @@ def test_views_follow_the_halves_of_causal_inference(home, make_recipe, tmp_path
         }[maci]
     )
     assert (
-        load_sweep(run, SweepPlan.of("rmfm", (0.0,), (0,)))
+        load_sweep(run, SweepPlan.from_settings("rmfm", (0.0,), (0,)))
         .identity["vocabulary"]
         .startswith("sha256:" if maci == "language" else "none")
     )
@@ -180,7 +180,7 @@ def test_a_pattern_that_does_not_fit_is_told_before_the_model_is_built(opened, m
     run, experiment = opened
     monkeypatch.setattr(type(experiment), "build_model", lambda self: pytest.fail("built"))
     with pytest.raises(RunError, match="the missing pattern stmfm needs aligned data"):
-        predict_sweep(run, experiment, SweepPlan.of("stmfm", (0.5,), (0,)))
+        predict_sweep(run, experiment, SweepPlan.from_settings("stmfm", (0.5,), (0,)))
 
 
 # --- without the model ---
@@ -202,7 +202,7 @@ def test_predictions_are_loaded_without_model_and_data(own_run, home, monkeypatc
 def test_loading_refuses_what_does_not_belong_to_the_run(own_run, tmp_path):
     run = RunFolder(own_run)
     with pytest.raises(RunError, match=r"no predictions of valid for rmm at missing rate 0\.5, mask seed 0"):
-        load_sweep(run, SweepPlan.of("rmm", (0.5,), (0,)))
+        load_sweep(run, SweepPlan.from_settings("rmm", (0.5,), (0,)))
     with pytest.raises(RunError, match=r"belong to another precision .*found float32, expected bf16"):
         load_sweep(run, PLAN, precision="bf16")
     run.checkpoint_path.write_bytes(b"another")

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from cider.evaluation.evaluate import Choices, compare_evaluated, evaluate_run
+from cider.evaluation.evaluate import EvaluationOverrides, compare_evaluated, evaluate_run
 from cider.prediction.sentiment_predictor import SentimentPredictor
 from cider.prediction.sweep import evaluated_statistics
 from cider.prediction.target import Target, folder_name, open_target, saved_target
@@ -72,7 +72,7 @@ def test_a_run_is_tested_on_another_corpus(two_corpora, own_run):
 
 
 def test_complete_data_is_what_the_run_predicts_for_that_store(two_corpora, own_run):
-    found = evaluate_run(own_run, Choices(rates=(0.0,)), on=SECOND).measured.predictions.test
+    found = evaluate_run(own_run, EvaluationOverrides(rates=(0.0,)), on=SECOND).measured.predictions.test
     expected = SentimentPredictor.load(own_run, tau=0).predict(store_of(two_corpora), found.ids)
     for text, table in ((FACTUAL, expected.factual), (COUNTERFACTUAL, expected.counterfactual)):
         np.testing.assert_allclose(found.views[text, TRAINING_MEANS][0], table, rtol=0, atol=1e-6)
@@ -90,7 +90,7 @@ def test_the_runs_own_split_as_a_target_gives_its_own_scores(two_corpora, own_ru
 
 
 def test_labels_of_the_target_decide_nothing_in_strict_and_the_means_in_paper(two_corpora, own_run):
-    choices = Choices(rates=(0.0, 0.5))
+    choices = EvaluationOverrides(rates=(0.0, 0.5))
     before = evaluate_run(own_run, choices, on=SECOND)
     with h5py.File(store_of(two_corpora), "r+") as file:
         file["utterances/label"][...] = np.roll(file["utterances/label"][()], 7)
@@ -140,11 +140,11 @@ def test_a_sweep_goes_on_where_it_stopped(two_corpora, own_run, monkeypatch):
 
 
 def test_a_changed_target_is_predicted_again(two_corpora, own_run):
-    evaluate_run(own_run, Choices(rates=(0.0,)), on=SECOND)
+    evaluate_run(own_run, EvaluationOverrides(rates=(0.0,)), on=SECOND)
     names = SplitManifest.load(two_corpora / "second" / "splits" / "standard.json").splits
     kept, moved = names["test"][:5], names["test"][5:]
     change_split(two_corpora, splits={**names, "test": kept, "valid": names["valid"] + moved})
-    result = evaluate_run(own_run, Choices(rates=(0.0,)), on=SECOND)
+    result = evaluate_run(own_run, EvaluationOverrides(rates=(0.0,)), on=SECOND)
     assert sorted(result.measured.predictions.test.ids) == list(kept)
 
 

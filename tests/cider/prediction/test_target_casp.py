@@ -3,7 +3,7 @@
 import pytest
 from processed_files import casp_ids, processed, shuffled, standard_ids, write_mmsa
 
-from cider.evaluation.evaluate import Choices, evaluate_run
+from cider.evaluation.evaluate import EvaluationOverrides, evaluate_run
 from cider.prediction.target import Target
 from cider.recipe.schema import load_recipe
 from cider.runs.experiment import Experiment
@@ -49,7 +49,7 @@ def train(dataset, folder):
     workspace, task = Workspace(dataset), get_task("binary")
     store = choose_store(workspace, "casp_aligned")
     split_path = workspace.choose_split("casp")
-    split, encoder = SplitManifest.load(split_path), load_text_encoder("tiny", store.word_pieces)
+    split, encoder = SplitManifest.load(split_path), load_text_encoder("tiny", store.tokenizer)
     path = workspace.statistics_path(store.path, split_path, "binary", "tiny")
     class_statistics(store, split, task, encoder).save(path)
     path = workspace.vocabulary_path(store.path, split_path, "binary")
@@ -75,5 +75,5 @@ def test_one_corpus_is_trained_on_and_the_other_tested_on(imported, tmp_path, on
     assert (identity["target_dataset"], identity["target_store"]) == (other, store.content_digest)
     page = (result.report / "summary.md").read_text(encoding="utf-8")
     assert f"on {other}, store casp_aligned, split casp; trained on {one}" in page
-    own = evaluate_run(run, Choices(rates=(0.0,)))
+    own = evaluate_run(run, EvaluationOverrides(rates=(0.0,)))
     assert set(own.measured.predictions.test.ids).isdisjoint(result.measured.predictions.test.ids)

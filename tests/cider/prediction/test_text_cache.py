@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from cider.prediction.text_cache import InParallel, SharedTexts
+from cider.prediction.text_cache import TextFeatureCache, ThreadedInference
 
 
 class Encoder(nn.Module):
@@ -24,11 +24,11 @@ def arrays(*texts):
 
 @pytest.fixture
 def texts():
-    return SharedTexts(Encoder(), pad_id=9)
+    return TextFeatureCache(Encoder(), pad_id=9)
 
 
 def encode(texts, *rows):
-    texts.encode(arrays(*rows), InParallel("cpu"), "cpu")
+    texts.encode(arrays(*rows), ThreadedInference("cpu"), "cpu")
 
 
 def test_equal_texts_are_encoded_once(texts):
@@ -60,7 +60,7 @@ def test_texts_of_the_condition_before_are_known(texts):
 
 
 def test_memory_is_bounded_and_texts_at_hand_are_always_there():
-    bounded = SharedTexts(Encoder(), pad_id=9, max_bytes=8)  # one step of two float32
+    bounded = TextFeatureCache(Encoder(), pad_id=9, max_bytes=8)  # one step of two float32
     encode(bounded, [1], [2], [3, 4])
     for row in ([1], [2], [3, 4]):
         ids = torch.tensor([row])
@@ -85,7 +85,7 @@ def test_results_come_in_order_without_gradients_and_threads_are_given_back(thre
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        parallel = InParallel("cpu")
+        parallel = ThreadedInference("cpu")
         states = parallel(
             lambda item: (item, torch.is_inference_mode_enabled(), torch.get_num_threads()), range(9)
         )
@@ -100,7 +100,7 @@ def test_results_come_in_order_without_gradients_and_threads_are_given_back(thre
 
 def test_bf16_computes_in_bfloat16():
     layer = nn.Linear(4, 4)
-    (found,) = InParallel("cpu", bf16=True)(layer, [torch.ones(1, 4)])
+    (found,) = ThreadedInference("cpu", bf16=True)(layer, [torch.ones(1, 4)])
     assert found.dtype == torch.bfloat16
-    (found,) = InParallel("cpu")(layer, [torch.ones(1, 4)])
+    (found,) = ThreadedInference("cpu")(layer, [torch.ones(1, 4)])
     assert found.dtype == torch.float32

@@ -110,7 +110,9 @@ def test_seeds_of_one_recipe_have_no_differences(comparison, tmp_path):
 
 
 @pytest.mark.usefixtures("quick_figures")
-@pytest.mark.parametrize("plan", [SweepPlan.of("smm", (), (0,)), SweepPlan.of("rmfm", (0.5,), (0,))])
+@pytest.mark.parametrize(
+    "plan", [SweepPlan.from_settings("smm", (), (0,)), SweepPlan.from_settings("rmfm", (0.5,), (0,))]
+)
 def test_sweeps_without_a_line_have_no_chart(comparison, tmp_path, plan):
     paths = write_comparison(tmp_path, comparison("model.maci=none", plan=plan))
     assert [path.name for path in paths] == ["comparison.json", "summary.md", "summary.html"]

@@ -150,9 +150,9 @@ def test_an_empty_group_is_a_dash_and_noted(make_recipe, tmp_path):
 @pytest.mark.parametrize(
     ("plan", "told"),
     [
-        (SweepPlan.of("smm", (), (0,)), "Mean of the cases"),
-        (SweepPlan.of("rmfm", (0.2, 0.4), (0,)), "Mean over 0.2 to 0.4"),
-        (SweepPlan.of("rmfm", (0.0, 1.0), (0, 1)), "± standard deviation over the mask seeds"),
+        (SweepPlan.from_settings("smm", (), (0,)), "Mean of the cases"),
+        (SweepPlan.from_settings("rmfm", (0.2, 0.4), (0,)), "Mean over 0.2 to 0.4"),
+        (SweepPlan.from_settings("rmfm", (0.0, 1.0), (0, 1)), "± standard deviation over the mask seeds"),
     ],
     ids=["smm", "part", "seeds"],
 )
@@ -172,7 +172,7 @@ def test_other_sweeps_are_told_by_their_own_names(make_recipe, tmp_path, plan, t
 
 @pytest.mark.usefixtures("quick_figures")
 def test_a_single_rate_has_no_area(make_recipe, tmp_path):
-    folder, _ = write(tmp_path, debiased_sweep(SweepPlan.of("rmfm", (0.5,), (0,))), make_recipe())
+    folder, _ = write(tmp_path, debiased_sweep(SweepPlan.from_settings("rmfm", (0.5,), (0,))), make_recipe())
     markdown, _ = pages(folder)
     assert "AUILC" not in markdown
     assert "Mean over" not in markdown
@@ -198,5 +198,7 @@ def test_equal_scores_give_equal_files(make_recipe, tmp_path):
 @pytest.mark.usefixtures("quick_figures")
 def test_a_second_report_replaces_the_first(make_recipe, tmp_path):
     write(tmp_path, debiased_sweep(), make_recipe())
-    folder, _ = write(tmp_path, measured(random_sweep(SweepPlan.of("rmfm", (0.5,), (0,)))), make_recipe())
+    folder, _ = write(
+        tmp_path, measured(random_sweep(SweepPlan.from_settings("rmfm", (0.5,), (0,)))), make_recipe()
+    )
     assert json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["rates"] == [0.5]

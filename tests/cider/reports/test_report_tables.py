@@ -48,11 +48,13 @@ def test_a_sweep_has_a_row_per_point_and_one_for_the_area():
     frame = sweep_table(table([[0.8], [0.6], [0.4]]))
     assert frame.to_numpy().tolist() == [["0.0", "80.0"], ["0.5", "60.0"], ["1.0", "40.0"], ["AUILC", "60.0"]]
     assert frame.columns.tolist() == ["Missing rate", "Acc2"]
-    two = SweepPlan.of("rmfm", (0.0, 1.0), (0, 1))
+    two = SweepPlan.from_settings("rmfm", (0.0, 1.0), (0, 1))
     frame = sweep_table(table([[0.8, 0.8], [0.4, 0.6]], two))
     deviation = 100 * 0.2 / math.sqrt(2)
     assert frame["Acc2"].tolist() == ["80.0 ± 0.0", f"50.0 ± {deviation:.1f}", f"65.0 ± {deviation / 2:.1f}"]
-    assert sweep_table(table([[0.5]], SweepPlan.of("rmfm", (0.5,), (0,))))["Missing rate"].tolist() == ["0.5"]
+    assert sweep_table(table([[0.5]], SweepPlan.from_settings("rmfm", (0.5,), (0,))))[
+        "Missing rate"
+    ].tolist() == ["0.5"]
 
 
 def test_intervals_stand_beside_their_scores():
@@ -103,7 +105,7 @@ def test_seeds_give_mean_and_sample_deviation():
     assert frame.loc["Acc3", "Missing rate 0.0"] == f"{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f}"
     assert frame.loc["Acc3", "AUILC"] == f"{np.mean(areas):.1f} ± {np.std(areas, ddof=1):.1f}"
     assert list(seeds_spread(sweeps)["acc2"]) == ["0.0", "auilc"]
-    single = SweepPlan.of("rmfm", (0.05,), (0,))
+    single = SweepPlan.from_settings("rmfm", (0.05,), (0,))
     one = seeds_table([score_sweep(random_sweep(single)), score_sweep(random_sweep(single, seed=1))])
     assert one.columns.tolist() == ["Metric", "Missing rate 0.05"]
 
@@ -113,6 +115,6 @@ def test_runs_that_cannot_be_averaged_are_refused():
     seven = score_sweep(random_sweep(task=TASKS["seven"]))
     with pytest.raises(RunError, match="different metrics: found acc7, f1_7, expected acc2, f1"):
         seeds_table([binary, seven])
-    other = score_sweep(random_sweep(SweepPlan.of("rmfm", (0.0, 1.0), (0,))))
+    other = score_sweep(random_sweep(SweepPlan.from_settings("rmfm", (0.0, 1.0), (0,))))
     with pytest.raises(RunError, match=r"different missing rates: found 0\.0, 1\.0, expected 0\.0, 0\.5"):
         seeds_table([binary, other])

@@ -91,8 +91,8 @@ def test_everything_is_on_one_page(curves, tmp_path):
 @pytest.mark.parametrize(
     ("plan", "told"),
     [
-        (SweepPlan.of("smm", (), (0,)), "Mean of the cases"),
-        (SweepPlan.of("rmfm", (0.5,), (0,)), "Missing rate 0.5"),
+        (SweepPlan.from_settings("smm", (), (0,)), "Mean of the cases"),
+        (SweepPlan.from_settings("rmfm", (0.5,), (0,)), "Missing rate 0.5"),
     ],
 )
 def test_other_sweeps_have_a_page_too(curves, tmp_path, plan, told):

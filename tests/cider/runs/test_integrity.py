@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from training_helpers import make_trainer
 
-from cider.evaluation.evaluate import Choices, compare_evaluated, evaluate_run
+from cider.evaluation.evaluate import EvaluationOverrides, compare_evaluated, evaluate_run
 from cider.figures import explain_debiasing
 from cider.prediction.sentiment_predictor import SentimentPredictor
 from cider.runs import integrity
@@ -160,7 +160,7 @@ def test_damaged_weights_of_an_unfinished_run_are_found_and_mended_by_resuming(u
     ):
         evaluate_run(unfinished)
     resume_run(unfinished, lambda line: None)
-    evaluate_run(unfinished, Choices(rates=(0.0,)))
+    evaluate_run(unfinished, EvaluationOverrides(rates=(0.0,)))
 
 
 # --- the files themselves ---

@@ -6,7 +6,7 @@ import shutil
 import pytest
 from training_helpers import make_trainer
 
-from cider.evaluation.evaluate import Choices, evaluate_run
+from cider.evaluation.evaluate import EvaluationOverrides, evaluate_run
 from cider.recipe.schema import load_recipe
 from cider.runs.experiment import Experiment
 from cider.runs.folder import RunFolder, open_run
@@ -43,7 +43,7 @@ def test_a_second_split_changes_nothing_for_a_run(only_split, unnamed, tmp_path)
     (run,) = train_seeds([recipe], tmp_path, lines.append)
     path, content = only_split
     path.write_bytes(content)
-    evaluate_run(run.path, Choices(rates=(0.0,)))
+    evaluate_run(run.path, EvaluationOverrides(rates=(0.0,)))
     assert resume_run(run.path, lines.append).how == "kept"
     assert train_seeds([recipe], tmp_path, lines.append)[0].how == "kept"
     # A recipe that names what the run took is the same; one that names the other is not.

@@ -126,7 +126,7 @@ def test_groups_of_different_sizes_are_noted(run):
 
 
 def test_several_mask_seeds_are_averaged(run):
-    plan = SweepPlan.of("rmfm", (0.0, 0.5), (0, 1))
+    plan = SweepPlan.from_settings("rmfm", (0.0, 0.5), (0, 1))
     runs = [run(1, plan=plan), run(2, "seed=2", plan=plan)]
     (group,) = compare_runs(runs, resamples=100).groups
     assert group.point("acc2", 1)[0] == pytest.approx(

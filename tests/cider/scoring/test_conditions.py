@@ -47,7 +47,7 @@ def test_names_are_unique_and_fit_for_files():
         for rate in (0.0, 0.05, 0.1, 0.5, 1.0)
         for seed in (0, 1)
     ]
-    conditions += SweepPlan.of("smm", (), (0,)).conditions
+    conditions += SweepPlan.from_settings("smm", (), (0,)).conditions
     distinct = set(conditions)
     assert len({condition.name for condition in distinct}) == len(distinct)
     assert condition_of("rmfm", 0.05, 1).name == "rmfm-rate0.05-mask1"
@@ -56,7 +56,7 @@ def test_names_are_unique_and_fit_for_files():
 
 
 def test_shared_conditions_are_predicted_once():
-    plan = SweepPlan.of("rmfm", (0.0, 0.5, 1.0), (0, 1, 2))
+    plan = SweepPlan.from_settings("rmfm", (0.0, 0.5, 1.0), (0, 1, 2))
     assert [condition.name for condition in plan.conditions] == [
         "complete",
         "rmfm-rate0.5-mask0",
@@ -70,27 +70,27 @@ def test_shared_conditions_are_predicted_once():
 
 
 def test_smm_has_seven_cases_and_no_seeds():
-    plan = SweepPlan.of("smm", (0.0, 0.5), (0, 1))
+    plan = SweepPlan.from_settings("smm", (0.0, 0.5), (0, 1))
     assert [point.label for point in plan.points] == list(SMM_CASES)
     assert plan.conditions[0] == COMPLETE
     assert (plan.rates, plan.mask_seeds, plan.name) == ((), (0,), "smm")
 
 
 def test_folders_are_named_by_pattern_and_seeds():
-    assert SweepPlan.of("rmm", (0.5,), (3,)).name == "rmm-mask3"
-    assert SweepPlan.of("rmm", (0.5,), (0, 2)).name == "rmm-mask0-2"
+    assert SweepPlan.from_settings("rmm", (0.5,), (3,)).name == "rmm-mask3"
+    assert SweepPlan.from_settings("rmm", (0.5,), (0, 2)).name == "rmm-mask0-2"
 
 
 def test_close_rates_have_labels_of_their_own():
-    plan = SweepPlan.of("rmfm", (0.0, 0.05, 0.1, 0.25, 1.0), (0,))
+    plan = SweepPlan.from_settings("rmfm", (0.0, 0.05, 0.1, 0.25, 1.0), (0,))
     assert [point.label for point in plan.points] == ["0.0", "0.05", "0.1", "0.25", "1.0"]
 
 
 def test_only_the_area_over_all_rates_is_auilc():
-    full = SweepPlan.of("rmfm", (0.0, 0.5, 1.0), (0,))
-    part = SweepPlan.of("rmfm", (0.2, 0.4, 0.6), (0,))
-    single = SweepPlan.of("rmfm", (0.5,), (0,))
-    smm = SweepPlan.of("smm", (), (0,))
+    full = SweepPlan.from_settings("rmfm", (0.0, 0.5, 1.0), (0,))
+    part = SweepPlan.from_settings("rmfm", (0.2, 0.4, 0.6), (0,))
+    single = SweepPlan.from_settings("rmfm", (0.5,), (0,))
+    smm = SweepPlan.from_settings("smm", (), (0,))
     assert [plan.area_name for plan in (full, part, single, smm)] == [
         "auilc",
         "normalised_area",

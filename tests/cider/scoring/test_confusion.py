@@ -19,17 +19,17 @@ def test_counts_equal_scikit_learn(task):
 
 
 def test_points_that_are_looked_at():
-    eleven = SweepPlan.of("rmfm", tuple(round(0.1 * step, 1) for step in range(11)), (0,))
+    eleven = SweepPlan.from_settings("rmfm", tuple(round(0.1 * step, 1) for step in range(11)), (0,))
     assert [eleven.points[number].label for number in chosen_points(eleven)] == ["0.0", "0.5", "0.9"]
-    assert chosen_points(SweepPlan.of("rmfm", (0.5,), (0,))) == [0]
-    assert chosen_points(SweepPlan.of("rmfm", (0.0, 1.0), (0,))) == [0, 1]
-    assert chosen_points(SweepPlan.of("rmfm", (0.0, 0.5, 1.0), (0,))) == [0, 1]
-    smm = SweepPlan.of("smm", (), (0,))
+    assert chosen_points(SweepPlan.from_settings("rmfm", (0.5,), (0,))) == [0]
+    assert chosen_points(SweepPlan.from_settings("rmfm", (0.0, 1.0), (0,))) == [0, 1]
+    assert chosen_points(SweepPlan.from_settings("rmfm", (0.0, 0.5, 1.0), (0,))) == [0, 1]
+    smm = SweepPlan.from_settings("smm", (), (0,))
     assert [smm.points[number].label for number in chosen_points(smm)] == ["LAV", "L", "AV"]
 
 
 def test_cells_are_shares_of_the_true_class_over_the_mask_seeds(tmp_path, monkeypatch):
-    plan = SweepPlan.of("rmfm", (0.0, 0.5, 1.0), (0, 1))
+    plan = SweepPlan.from_settings("rmfm", (0.0, 0.5, 1.0), (0, 1))
     predictions = random_sweep(plan, size=40)
     result = score_sweep(predictions)
     labels = predictions.test.labels

@@ -10,7 +10,7 @@ from cider.scoring.metrics import scores
 from cider.scoring.prediction_frame import FACTUAL, TRAINING_MEANS, SweepPredictions
 from cider.scoring.protocols import score_sweep
 
-SEEDS = SweepPlan.of("rmfm", (0.0, 0.5), (0, 1))
+SEEDS = SweepPlan.from_settings("rmfm", (0.0, 0.5), (0, 1))
 
 
 def test_a_resample_is_the_scores_of_the_drawn_utterances():

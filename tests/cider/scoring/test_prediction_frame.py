@@ -19,7 +19,7 @@ from cider.scoring.prediction_frame import (
 from mer_data.errors import DamagedRunError, RunError
 
 VIEWS = [(FACTUAL, TRAINING_MEANS), (COUNTERFACTUAL, TRAINING_MEANS), (FACTUAL, EVALUATED_MEANS)]
-PLAN = SweepPlan.of("rmfm", (0.0, 0.5), (0, 1))
+PLAN = SweepPlan.from_settings("rmfm", (0.0, 0.5), (0, 1))
 
 
 def prediction(seed=0, size=5, views=VIEWS, task=BINARY):

@@ -19,7 +19,7 @@ from cider.scoring.protocols import MetricTable, score_sweep, without_nan
 from cider.scoring.subtraction import TAU_GRID
 from mer_data.errors import RunError
 
-TWO = SweepPlan.of("rmfm", (0.0, 0.5), (0,))
+TWO = SweepPlan.from_settings("rmfm", (0.0, 0.5), (0,))
 NEGATIVE, POSITIVE = -1.0, 1.0
 BIAS = (0.1, 0.1, 0.8)  # the counterfactual text always leans to positive
 
@@ -101,10 +101,12 @@ def test_tau_follows_its_metric():
 
 
 def test_tau_is_the_best_of_the_mean_over_mask_seeds():
-    plan = SweepPlan.of("rmfm", (0.5,), (0, 1, 2))
+    plan = SweepPlan.from_settings("rmfm", (0.5,), (0, 1, 2))
     margins = (0.1, 0.1, 0.8)  # right from 0.2, 0.2 and 1.2 on
     predictions = sweep(EVEN, EVEN, plan=plan)
-    table = np.concatenate([leaning(EVEN, margin, SweepPlan.of("rmfm", (0.5,), (0,))) for margin in margins])
+    table = np.concatenate(
+        [leaning(EVEN, margin, SweepPlan.from_settings("rmfm", (0.5,), (0,))) for margin in margins]
+    )
     predictions.valid.views[FACTUAL, TRAINING_MEANS] = table
     assert score_sweep(predictions).tau == 1.2
     # Where a positive one is lost beyond 1.0, two seeds outvote the third.
@@ -113,7 +115,7 @@ def test_tau_is_the_best_of_the_mean_over_mask_seeds():
 
 
 def test_scores_by_an_independent_formula():
-    predictions = random_sweep(SweepPlan.of("rmfm", (0.0, 0.3, 1.0), (0, 1)), size=40)
+    predictions = random_sweep(SweepPlan.from_settings("rmfm", (0.0, 0.3, 1.0), (0, 1)), size=40)
     result = score_sweep(predictions)
     truth = np.sign(predictions.test.labels).astype(int) + 1
     factual, counterfactual = predictions.test.scores(TRAINING_MEANS)
@@ -184,7 +186,7 @@ def test_paper_takes_the_means_of_the_evaluated_split():
 
 
 def test_paper_chooses_for_every_metric_rate_and_seed_alone():
-    plan = SweepPlan.of("rmfm", (0.0, 0.4, 0.8), (0, 1))
+    plan = SweepPlan.from_settings("rmfm", (0.0, 0.4, 0.8), (0, 1))
     predictions = random_sweep(plan, size=60)
     paper = score_sweep(predictions).paper
     factual, counterfactual = predictions.test.scores(EVALUATED_MEANS)
@@ -240,7 +242,7 @@ def test_seven_classes_choose_by_acc7():
 
 
 def test_smm_has_a_mean_and_no_auilc():
-    plan = SweepPlan.of("smm", (), (0,))
+    plan = SweepPlan.from_settings("smm", (), (0,))
     result = score_sweep(random_sweep(plan))
     content = result.to_json()
     assert (content["rates"], content["auilc"]) == ([], None)
@@ -250,7 +252,7 @@ def test_smm_has_a_mean_and_no_auilc():
 
 
 def test_a_part_of_the_rates_is_no_auilc():
-    result = score_sweep(random_sweep(SweepPlan.of("rmfm", (0.2, 0.4), (0,))))
+    result = score_sweep(random_sweep(SweepPlan.from_settings("rmfm", (0.2, 0.4), (0,))))
     content = result.to_json()
     assert content["auilc"] is None
     assert content["area"]["name"] == "normalised_area"
@@ -259,7 +261,7 @@ def test_a_part_of_the_rates_is_no_auilc():
 
 
 def test_a_single_rate_has_scores_but_no_area():
-    result = score_sweep(sweep(EVEN, EVEN, plan=SweepPlan.of("rmfm", (0.5,), (0,))))
+    result = score_sweep(sweep(EVEN, EVEN, plan=SweepPlan.from_settings("rmfm", (0.5,), (0,))))
     assert (result.rates, result.tau) == ((0.5,), 0.6)
     assert result.debiased["acc2"] == [1.0]
     content = result.to_json()

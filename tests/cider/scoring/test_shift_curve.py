@@ -125,7 +125,7 @@ def test_a_straight_line_has_the_mean_of_its_ends_as_area(levels, value, slope):
 
 
 def test_a_single_seed_and_a_single_rate_have_no_deviation_and_no_area(shifted):
-    plan = SweepPlan.of("rmfm", (0.5,), (0,))
+    plan = SweepPlan.from_settings("rmfm", (0.5,), (0,))
     curves = shift_curves([shifted(level, plan=plan) for level in (0.25, 1.0)], resamples=100)
     (group,) = curves.groups
     assert curves.place_names == ["0.5"]

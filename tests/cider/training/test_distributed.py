@@ -38,17 +38,17 @@ def test_shares_are_the_items_each_once_and_come_back_in_order(count, total):
     assert sorted(row for share in shares for row in share) == list(range(total))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
     for process, share in zip(processes, shares, strict=True):
-        found = process.unshare(items[share], total)
+        found = process.gather_shards(items[share], total)
     assert torch.equal(found, items)
 
 
 def test_a_stand_in_is_not_counted():
     first, second, third = simulated(3)
-    assert first.share_or_stand_in([7, 8]) == ([7], 1)
-    assert second.share_or_stand_in([7, 8]) == ([8], 1)
-    assert third.share_or_stand_in([7, 8]) == ([7], 0)
+    assert first.shard_or_dummy([7, 8]) == ([7], 1)
+    assert second.shard_or_dummy([7, 8]) == ([8], 1)
+    assert third.shard_or_dummy([7, 8]) == ([7], 0)
     for process, rows in ((first, [7.0]), (second, [8.0]), (third, [7.0])):
-        found = process.unshare(torch.tensor(rows), 2)
+        found = process.gather_shards(torch.tensor(rows), 2)
     assert found.tolist() == [7.0, 8.0]
 
 
@@ -57,14 +57,14 @@ def test_alone_everything_is_as_without_it():
     assert (alone.count, alone.rank, alone.is_main) == (1, 0, True)
     assert alone.share([1, 2, 3]) == [1, 2, 3]
     assert alone.sum([0.1, 2]) == [0.1, 2]
-    assert alone.from_main(0.1) == 0.1
+    assert alone.broadcast(0.1) == 0.1
     assert alone.on_main(lambda: "done") == "done"
-    with pytest.raises(ValueError, match="mine"), alone.together():
+    with pytest.raises(ValueError, match="mine"), alone.fail_together():
         raise ValueError("mine")
 
 
 def fail(process):
-    with process.together():
+    with process.fail_together():
         raise ValueError("mine")
 
 
@@ -72,7 +72,7 @@ def test_one_that_did_not_fail_stops_with_the_one_that_did():
     main, second = simulated(2)
     with pytest.raises(ValueError, match="mine"):
         fail(second)
-    with pytest.raises(StoppedElsewhereError, match="another process"), main.together():
+    with pytest.raises(StoppedElsewhereError, match="another process"), main.fail_together():
         pass
 
 

@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 from training_helpers import log_of
 
-from cider.evaluation.evaluate import Choices, evaluate_run
+from cider.evaluation.evaluate import EvaluationOverrides, evaluate_run
 from cider.runs.checkpoints import TrainingCheckpoints
 from cider.runs.folder import RunFolder
 from cider.runs.folder_state import FolderState
@@ -76,7 +76,7 @@ def test_complete_epochs_are_safe_on_a_full_disk(home, make_recipe, tmp_path):
 
 
 def test_evaluating_on_a_full_disk_is_one_line_and_goes_on(home, own_run):
-    choices = Choices(rates=(0.0, 0.25, 1.0))
+    choices = EvaluationOverrides(rates=(0.0, 0.25, 1.0))
     before = evaluate_run(own_run, report_only=True).scores.to_json()
     with full_disk(500), pytest.raises(WriteError, match=r"cannot write rmfm-.*parquet .File too large. in"):
         evaluate_run(own_run, choices)

@@ -8,7 +8,7 @@ from cider.model.attention import AttentionLogits
 from cider.model.reconstruction import Reconstruction
 from cider.training.losses import attention_divergence, classification, joint_distance, reconstruction
 from mer_data.errors import MerDataError
-from mer_data.torch_data.missing import Removed
+from mer_data.torch_data.missing import MissingMask
 
 
 def smooth_l1(difference):
@@ -32,7 +32,7 @@ def make_case():
     torch.manual_seed(0)
     predicted = Reconstruction(torch.randn(2, 4, 6), torch.randn(2, 9, 2), torch.randn(2, 7, 3))
     targets = (3 * torch.randn(2, 4, 6), 3 * torch.randn(2, 5, 2), 3 * torch.randn(2, 7, 3))
-    removed = Removed(
+    removed = MissingMask(
         text=torch.tensor([[0, 1, 1, 0], [0, 1, 0, 0]]).bool(),
         audio=torch.tensor([[1, 1, 1, 1, 1], [0, 0, 0, 0, 0]]).bool(),
         vision=torch.tensor([[0, 0, 0, 0, 0, 0, 0], [0, 0, 1, 0, 0, 0, 1]]).bool(),
@@ -65,7 +65,7 @@ def test_what_was_not_removed_does_not_count():
 
 def test_a_modality_that_lost_nothing_adds_zero_with_finite_gradients():
     predicted, targets, removed = make_case()
-    text_only = Removed(removed.text, torch.zeros(2, 5).bool(), torch.zeros(2, 7).bool())
+    text_only = MissingMask(removed.text, torch.zeros(2, 5).bool(), torch.zeros(2, 7).bool())
     for tensor in (predicted.text, predicted.audio, predicted.vision):
         tensor.requires_grad_()
     loss = reconstruction(predicted, targets, text_only)
@@ -78,14 +78,14 @@ def test_a_modality_that_lost_nothing_adds_zero_with_finite_gradients():
     assert (predicted.vision.grad == 0).all()
     assert (predicted.text.grad[removed.text] != 0).all()
 
-    nothing = Removed(torch.zeros(2, 4).bool(), text_only.audio, text_only.vision)
+    nothing = MissingMask(torch.zeros(2, 4).bool(), text_only.audio, text_only.vision)
     assert reconstruction(predicted, targets, nothing).item() == 0
 
 
 def test_a_batch_without_frames_adds_zero():
     predicted, targets, removed = make_case()
-    empty = Removed(removed.text, torch.zeros(2, 0).bool(), torch.zeros(2, 7).bool())
-    text_only = Removed(removed.text, torch.zeros(2, 5).bool(), torch.zeros(2, 7).bool())
+    empty = MissingMask(removed.text, torch.zeros(2, 0).bool(), torch.zeros(2, 7).bool())
+    text_only = MissingMask(removed.text, torch.zeros(2, 5).bool(), torch.zeros(2, 7).bool())
     without = reconstruction(predicted, (targets[0], torch.zeros(2, 0, 2), targets[2]), empty)
     assert torch.equal(without, reconstruction(predicted, targets, text_only))
 

@@ -19,7 +19,7 @@ from cider.training.many_runs import resume_run
 from cider.training.one_step import OneStep
 from cider.tuning.space import search_space
 from mer_data.errors import RecipeError, RunError
-from mer_data.torch_data.missing import Positions, nothing
+from mer_data.torch_data.missing import ValidMask, nothing
 
 MODEL = "model={name: early_fusion, text_encoder: tiny, settings: {width: 8, dropout: 0}}"
 
@@ -124,7 +124,7 @@ def test_an_utterance_whose_loss_is_not_finite_is_named(trainer, auxiliary, has_
     row = int(batch.vision_mask.any(dim=1).nonzero()[0])
     batch.vision[row][batch.vision_mask[row]] = math.nan
     # Lost frames would be zeros again.
-    made._step._draw = lambda one: nothing(Positions.of(one, experiment.special))
+    made._step._draw = lambda one: nothing(ValidMask.from_batch(one, experiment.special))
     before = snapshot(made.model)
     name = experiment.store.utterances["id"].iloc[int(batch.index[row])]
     with pytest.raises(

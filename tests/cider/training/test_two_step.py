@@ -16,10 +16,10 @@ from training_helpers import (
 )
 
 from cider.training import losses as objectives
-from cider.training.microbatches import cut_batch, map_tensors
+from cider.training.microbatches import map_tensors, split_into_microbatches
 from cider.training.two_step import student_losses
 from mer_data.errors import RecipeError, RunError
-from mer_data.torch_data.missing import Positions, apply, rmfm
+from mer_data.torch_data.missing import ValidMask, apply, rmfm
 
 
 @dataclasses.dataclass
@@ -100,7 +100,7 @@ def test_a_train_step_is_two_updates_with_separate_gradients(home, make_recipe, 
     reference.zero_grad()
     generator = torch.Generator().manual_seed(recipe.seed + 1)
     rates = torch.rand(len(batch), generator=generator)
-    removed = rmfm(Positions.of(batch, experiment.special), rates, generator)
+    removed = rmfm(ValidMask.from_batch(batch, experiment.special), rates, generator)
     student = reference(apply(batch, removed, experiment.special), for_distillation=True)
     rebuilt = reference.reconstruct(student)
     reconstruction = sum(
@@ -272,7 +272,7 @@ def test_a_stand_in_changes_nothing(home, make_recipe, tmp_path, updates):
 
 
 class TwoProcesses:
-    """What `cut_batch` asks the processes: their number, and the sums over them."""
+    """What `split_into_microbatches` asks the processes: their number, and the sums over them."""
 
     count = 2
 
@@ -290,13 +290,13 @@ def test_the_shares_of_two_processes_add_up_to_the_whole_batch(home, make_recipe
     batch = train_batch(experiment, size=size)
     classes = batch.label.sign().long() + 1
     rates = torch.full((size,), 0.4)
-    removed = rmfm(Positions.of(batch, experiment.special), rates, torch.Generator().manual_seed(0))
+    removed = rmfm(ValidMask.from_batch(batch, experiment.special), rates, torch.Generator().manual_seed(0))
     totals = [float(size), *(float(lost.sum()) for lost in (removed.text, removed.audio, removed.vision))]
 
     def losses(rows, most):
         own = map_tensors(lambda tensor: tensor[rows], (batch, classes, removed))
         sums = {}
-        parts = cut_batch(
+        parts = split_into_microbatches(
             *own, counted=len(own[1]), most=most, processes=TwoProcesses(totals) if rows.step else Alone()
         )
         for part in parts:

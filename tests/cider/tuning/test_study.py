@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from cider.training.microbatches import Part
+from cider.training.microbatches import MicroBatch
 from cider.training.trainer import EpochRecord, TrainingResult
 from cider.tuning import study as tuning
 from cider.tuning.report import trials_table, write_tuning_report
@@ -311,7 +311,9 @@ def test_the_test_fold_is_never_read_and_no_weights_stay(make_tuning, monkeypatc
 
 
 def test_losses_that_are_not_finite_are_told(make_tuning, monkeypatch):
-    monkeypatch.setattr(Part, "classification", lambda part, output: output.log_probabilities.sum() * np.nan)
+    monkeypatch.setattr(
+        MicroBatch, "classification", lambda part, output: output.log_probabilities.sum() * np.nan
+    )
     worker = make_tuning()
     worker.work(1, quiet)
     with pytest.raises(RunError, match=r"no complete trial in .*trials.csv: found 1 failed"):

@@ -7,7 +7,7 @@ from builders import mmsa_folds, write_csd, write_pickle
 from click.testing import CliRunner
 
 from mer_data.commands import main
-from mer_data.text.tokenizer import WordPieces
+from mer_data.text.tokenizer import Tokenizer
 from mer_data.workspace import Workspace
 
 VIDEOS = ["03bSnISJMiM", "0h-zjBukYpk", "2iD-tVS8NPw"]
@@ -62,7 +62,7 @@ def test_a_folder_where_everything_fails(downloads):
 
 
 def test_what_a_processed_file_had_mended_is_told(tmp_path):
-    folds = mmsa_folds(WordPieces.named("tiny", ["good film", "bad plot indeed", "it was", "dull"]))
+    folds = mmsa_folds(Tokenizer.from_pretrained("tiny", ["good film", "bad plot indeed", "it was", "dull"]))
     for fold in folds.values():
         fold["raw_text"] = [text.encode() for text in fold["raw_text"]]
     path = write_pickle(tmp_path / "x.pkl", folds)

@@ -15,7 +15,7 @@ from mer_data.export.facts import collect_facts
 from mer_data.export.statements import ADVERSARIAL, GENERATED, LABELS, SPEAKERS
 from mer_data.splits import RepartitionSettings, repartition
 from mer_data.tasks import TASKS
-from mer_data.utterances import Drop
+from mer_data.utterances import DroppedUtterance
 
 
 def tables_of(text):
@@ -160,7 +160,7 @@ def test_an_empty_fold_has_no_shares(small_store):
 
 
 def test_long_lists_of_ids_end(small_facts):
-    drops = tuple(Drop(f"v{n}$_$1", "why") for n in range(MOST_IDS + 5))
+    drops = tuple(DroppedUtterance(f"v{n}$_$1", "why") for n in range(MOST_IDS + 5))
     facts = replace(small_facts, split=replace(small_facts.split, dropped=drops))
     lines = section_of(card(facts), "Dropped utterances").splitlines()[2:-1]
     assert len(lines) == MOST_IDS + 1

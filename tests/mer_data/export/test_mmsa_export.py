@@ -145,7 +145,7 @@ def test_dense_text_of_an_encoder(store, tmp_path):
     assert content["test"]["text"].dtype == np.float32
     pieces = torch.from_numpy(store.read([4]).token_ids[0].astype(np.int64))[None]
     with torch.inference_mode():
-        wanted = load_text_encoder("tiny", store.word_pieces).eval()(
+        wanted = load_text_encoder("tiny", store.tokenizer).eval()(
             pieces, torch.ones_like(pieces, dtype=bool)
         )
     size = pieces.shape[1]

@@ -21,7 +21,7 @@ def probe(store):
 def test_embeddings_are_the_means_that_statistics_take(store):
     seen = []
     embeddings = sentence_embeddings(store, "tiny", lambda done, total: seen.append((done, total)))
-    encoder = load_text_encoder("tiny", store.word_pieces)
+    encoder = load_text_encoder("tiny", store.tokenizer)
     means, _ = utterance_means(store, np.arange(len(store)), encoder)
     np.testing.assert_allclose(embeddings, means["text"], atol=1e-5)
     assert seen[-1] == (len(store), len(store))
@@ -35,7 +35,7 @@ def test_long_texts_are_cut_as_a_model_is_served(tmp_path):
     embeddings = sentence_embeddings(store, "tiny")
     np.testing.assert_array_equal(embeddings[0], embeddings[1])
     assert not np.array_equal(embeddings[0], embeddings[3])
-    encoder = load_text_encoder("tiny", store.word_pieces)
+    encoder = load_text_encoder("tiny", store.tokenizer)
     means, _ = utterance_means(store, np.arange(4), encoder)
     np.testing.assert_allclose(embeddings, means["text"], atol=1e-5)
 

@@ -6,7 +6,7 @@ from mer_data.reports.provenance import how_made, parameters_in_words, shared_pa
 from mer_data.splits import RepartitionSettings, SplitManifest
 from mer_data.splits.published import NOT_IN_STORE
 from mer_data.tasks import TASKS
-from mer_data.utterances import Drop
+from mer_data.utterances import DroppedUtterance
 
 
 def manifest_of(generator, dropped=()):
@@ -63,7 +63,11 @@ def test_other_generators(generator, expected):
 
 
 def test_missing_utterances_are_counted():
-    dropped = (Drop("d", NOT_IN_STORE), Drop("e", NOT_IN_STORE), Drop("f", "no text"))
+    dropped = (
+        DroppedUtterance("d", NOT_IN_STORE),
+        DroppedUtterance("e", NOT_IN_STORE),
+        DroppedUtterance("f", "no text"),
+    )
     text = how_made(manifest_of({"name": "standard_folds"}, dropped))
     assert text.endswith("The store lacks 2 of its utterances.")
 

@@ -5,7 +5,7 @@ import pytest
 
 from mer_data.errors import SplitError
 from mer_data.splits import SplitManifest
-from mer_data.utterances import Drop
+from mer_data.utterances import DroppedUtterance
 
 
 def manifest(**changes) -> SplitManifest:
@@ -16,7 +16,7 @@ def manifest(**changes) -> SplitManifest:
         "generator": {"name": "repartition", "seed": 3},
         "utterance_digest": "sha256:1",
         "splits": {"train": ("b$_$1", "a$_$2"), "valid": ("c$_$1",), "test": ("d$_$1",)},
-        "dropped": (Drop("z$_$1", "in no standard fold"),),
+        "dropped": (DroppedUtterance("z$_$1", "in no standard fold"),),
         "shift": {"num_words": 4, "x": 0.125},
     }
     return SplitManifest(**{**fields, **changes})

@@ -102,11 +102,11 @@ def test_series_that_their_name_does_not_tell_apart_are_both_found(workspace):
 
 
 def test_splits_of_different_series_are_refused(tmp_path):
-    one = SeriesSplit.of(tmp_path / "a.json", manifest(0.0))
-    other = SeriesSplit.of(tmp_path / "b.json", manifest(0.5, task="seven", seed=3))
+    one = SeriesSplit.from_manifest(tmp_path / "a.json", manifest(0.0))
+    other = SeriesSplit.from_manifest(tmp_path / "b.json", manifest(0.5, task="seven", seed=3))
     with pytest.raises(SplitError, match="another task, seed: found seven, 3, expected binary, 0"):
         as_series([one, other])
-    changed = SeriesSplit.of(tmp_path / "c.json", manifest(0.0, ids=("b", "a", "c")))
+    changed = SeriesSplit.from_manifest(tmp_path / "c.json", manifest(0.0, ids=("b", "a", "c")))
     with pytest.raises(SplitError, match=r"a.json and .*c.json are different splits of severity 0\."):
         as_series([one, changed])
 
@@ -114,4 +114,4 @@ def test_splits_of_different_series_are_refused(tmp_path):
 def test_a_split_without_a_severity_is_refused(tmp_path):
     made = dataclasses.replace(manifest(0), generator={"name": "imported"})
     with pytest.raises(SplitError, match=r"the split has no severity in .*a.json"):
-        SeriesSplit.of(tmp_path / "a.json", made)
+        SeriesSplit.from_manifest(tmp_path / "a.json", made)

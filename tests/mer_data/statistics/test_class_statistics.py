@@ -33,7 +33,7 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def encoder(store):
-    return load_text_encoder("tiny", store.word_pieces)
+    return load_text_encoder("tiny", store.tokenizer)
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +214,7 @@ def test_origin_differs_for_another_store_split_and_encoder(store, split, encode
     assert other.utterance_digest == store.utterance_digest
     assert statistics_origin(other, split, encoder)["store_content"] != own["store_content"]
     assert statistics_origin(store, split_of(store, TRAIN, TEST, VALID), encoder)["split"] != own["split"]
-    changed = load_text_encoder("tiny", store.word_pieces)
+    changed = load_text_encoder("tiny", store.tokenizer)
     changed.model.embeddings.word_embeddings.weight.data[6] += 1
     key = "text_encoder_weights"
     assert statistics_origin(store, split, changed)[key] != own[key]
@@ -352,7 +352,7 @@ def test_sample_corpus_gives_finite_statistics_for_both_alignments(sample_stores
     for path in sample_stores.values():
         store = FeatureStore.open(path)
         split = standard_split(store.utterances, dataset="sample", utterance_digest=store.utterance_digest)
-        encoder = load_text_encoder("tiny", store.word_pieces)
+        encoder = load_text_encoder("tiny", store.tokenizer)
         found = class_statistics(store, split, BINARY, encoder)
         assert found.counts.sum() == len(split.splits["train"])
         assert found.means["audio"].shape == (3, store.width("audio"))

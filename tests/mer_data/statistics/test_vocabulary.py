@@ -64,10 +64,10 @@ def test_counts_equal_a_brute_force_count(sample_stores, task):
     for row in store.utterances.itertuples():
         if row.id in split.splits["train"]:
             number = task.class_of(np.array([row.label]))[0]
-            expected[number].update(store.word_pieces.encode(row.text)[0].tolist())
+            expected[number].update(store.tokenizer.encode(row.text)[0].tolist())
     found = token_counts(store, split, task)
-    assert found.shape == (len(store.word_pieces.vocabulary), task.num_classes)
-    for token_id, token in enumerate(store.word_pieces.vocabulary):
+    assert found.shape == (len(store.tokenizer.vocabulary), task.num_classes)
+    for token_id, token in enumerate(store.tokenizer.vocabulary):
         wanted = [0 if token in SPECIAL else counter[token_id] for counter in expected]
         assert found[token_id].tolist() == wanted, token
     assert found.sum() > 100
@@ -118,7 +118,7 @@ def test_a_token_of_neutral_text_alone_has_no_variation_and_is_not_kept(tmp_path
 
 def test_special_tokens_are_not_counted(tmp_path):
     store = write_store(tmp_path / "s.h5", ["a ☃ ☃ b", "a [UNK] [SEP] [MASK]"], [-1, 1], known=["a b"])
-    unknown = store.word_pieces.special_id("[UNK]")
+    unknown = store.tokenizer.special_id("[UNK]")
     assert (store.read_tokens([0, 1]).values == unknown).sum() >= 2
     table = table_of(store)
     assert not SPECIAL & set(table.index)
@@ -144,7 +144,7 @@ def test_kept_ids_go_by_frequency_and_not_by_id(tmp_path):
     counts = {"rare": (1, 0, 2), "often": (9, 0, 4)}
     store = store_with_counts(tmp_path / "s.h5", counts, known=["rare rare often"])
     kept = counterfactual_vocabulary(store, split_of(store, range(3)), BINARY).kept_token_ids.tolist()
-    assert [store.word_pieces.vocabulary[token_id] for token_id in kept] == ["often", "rare"]
+    assert [store.tokenizer.vocabulary[token_id] for token_id in kept] == ["often", "rare"]
     assert kept[0] > kept[1]
 
 
@@ -162,7 +162,7 @@ def test_the_hundred_most_frequent_are_kept(tmp_path):
     store = store_with_counts(tmp_path / "s.h5", counts)
     vocabulary = counterfactual_vocabulary(store, split_of(store, range(3)), BINARY)
     assert len(vocabulary.kept_token_ids) == 100
-    kept = [store.word_pieces.vocabulary[token_id] for token_id in vocabulary.kept_token_ids]
+    kept = [store.tokenizer.vocabulary[token_id] for token_id in vocabulary.kept_token_ids]
     assert kept == [f"w{number:03d}" for number in range(129, 29, -1)]
 
 
@@ -217,7 +217,7 @@ def test_kept_tokens_come_back_from_the_json(store, split, tmp_path):
     found = load_kept_tokens(path, vocabulary_origin(store, split), BINARY)
     assert found.dtype == np.int64
     assert found.tolist() == vocabulary.kept_token_ids.tolist()
-    names = [store.word_pieces.vocabulary[token_id] for token_id in found]
+    names = [store.tokenizer.vocabulary[token_id] for token_id in found]
     assert names == ["bad", "good", "dull", "fine", "plot"]  # film is in balance
     content = json.loads(path.read_text())
     assert [token["token"] for token in content["tokens"]] == names

@@ -104,7 +104,7 @@ def test_utterances_are_a_frame_with_types(store):
 
 
 def test_tokenizer_comes_back(store):
-    pieces = store.word_pieces
+    pieces = store.tokenizer
     assert pieces.name == "tiny"
     assert pieces.vocabulary_digest == store.attribute("vocabulary_digest")
     text = store.utterances["text"].iloc[0]
@@ -155,7 +155,7 @@ def test_a_forked_process_opens_the_file_for_itself(store):
 
 
 def test_only_the_path_travels(store):
-    _ = store.utterances, store.word_pieces
+    _ = store.utterances, store.tokenizer
     store.read([0])
     sent = pickle.dumps(store)
     assert len(sent) < 1000
@@ -225,7 +225,7 @@ READERS = {
     "words/token_values": lambda s: s.words(0),
     "utterances/label": lambda s: s.utterances,
     "utterances/text_values": lambda s: s.utterances,
-    "tokens/tokenizer_json": lambda s: s.word_pieces,
+    "tokens/tokenizer_json": lambda s: s.tokenizer,
 }
 
 

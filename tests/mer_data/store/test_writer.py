@@ -10,8 +10,8 @@ from builders import files_below
 from mer_data.errors import SourceError
 from mer_data.store.reader import FeatureStore, content_digest, utterance_digest
 from mer_data.store.writer import StoreBlock, writing_store
-from mer_data.text.tokenizer import WordPieces
-from mer_data.utterances import UTTERANCE_COLUMNS, WORD_DTYPE, Drop, Ragged
+from mer_data.text.tokenizer import Tokenizer
+from mer_data.utterances import UTTERANCE_COLUMNS, WORD_DTYPE, DroppedUtterance, Ragged
 
 CLS, SEP = 2, 3  # of the tiny vocabulary
 WIDTHS = {"audio": 2, "vision": 1}
@@ -46,7 +46,7 @@ def make_block(names, texts=None, seed=0):
 
 
 def write(path, *blocks, attributes=ATTRIBUTES, dropped=()):
-    with writing_store(path, WIDTHS, WordPieces.named("tiny", ["a b"])) as writer:
+    with writing_store(path, WIDTHS, Tokenizer.from_pretrained("tiny", ["a b"])) as writer:
         for block in blocks:
             writer.append(block)
         frame = pd.concat([block.frame for block in blocks])
@@ -89,7 +89,7 @@ def test_an_id_twice_is_refused_and_nothing_is_left(tmp_path, names):
 
 def test_an_exception_leaves_nothing(tmp_path):
     def interrupted():
-        with writing_store(tmp_path / "s.h5", WIDTHS, WordPieces.named("tiny")) as writer:
+        with writing_store(tmp_path / "s.h5", WIDTHS, Tokenizer.from_pretrained("tiny")) as writer:
             writer.append(make_block(["a$_$1"]))
             raise KeyboardInterrupt("stop")
 
@@ -99,7 +99,7 @@ def test_an_exception_leaves_nothing(tmp_path):
 
 
 def test_attributes_and_drops_are_written(tmp_path):
-    write(tmp_path / "s.h5", make_block(["a$_$1"]), dropped=[Drop("a$_$2", "because")])
+    write(tmp_path / "s.h5", make_block(["a$_$1"]), dropped=[DroppedUtterance("a$_$2", "because")])
     store = FeatureStore.open(tmp_path / "s.h5")
     assert store.limits == {"text": 5}
     assert store.dataset == "d"

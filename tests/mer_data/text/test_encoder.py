@@ -9,7 +9,7 @@ from exact_stores import write_store
 from mer_data.errors import StatisticsError
 from mer_data.text.encoder import load_text_encoder
 from mer_data.text.pretrained import minilm_folder
-from mer_data.text.tokenizer import WordPieces
+from mer_data.text.tokenizer import Tokenizer
 
 TEXTS = [" ".join(f"w{i}" for i in range(n)) for n in (3, 12, 1, 7, 0, 9)] * 4  # more than one group
 
@@ -22,7 +22,7 @@ def _offline(monkeypatch):
 
 @pytest.fixture(scope="module")
 def pieces():
-    return WordPieces.named("tiny", TEXTS)
+    return Tokenizer.from_pretrained("tiny", TEXTS)
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +131,8 @@ def test_digest_changes_with_any_weight(pieces):
 
 def test_tiny_of_another_vocabulary_has_other_weights(tiny):
     assert (
-        load_text_encoder("tiny", WordPieces.named("tiny", ["x y"])).weights_digest() != tiny.weights_digest()
+        load_text_encoder("tiny", Tokenizer.from_pretrained("tiny", ["x y"])).weights_digest()
+        != tiny.weights_digest()
     )
 
 
@@ -171,7 +172,7 @@ def test_folder_of_another_vocabulary_is_refused(encoder_folder, tmp_path):
         StatisticsError,
         match=r"reads another vocabulary than the store's tokenizer 'tiny'\. Build the store with",
     ):
-        load_text_encoder(str(encoder_folder), store.word_pieces)
+        load_text_encoder(str(encoder_folder), store.tokenizer)
 
 
 def _truncate(folder):
@@ -234,7 +235,7 @@ def test_another_kind_of_encoder_is_named(tmp_path, pieces):
 class TestMinilm:
     @torch.inference_mode()
     def test_loads_with_width_384(self):
-        pieces = WordPieces.named("minilm")
+        pieces = Tokenizer.from_pretrained("minilm")
         encoder = load_text_encoder("minilm", pieces).eval()
         assert encoder.width == 384
         features = encoder(*padded(pieces, ["great film", "a rather dull and long one"]))
@@ -247,7 +248,7 @@ class TestMinilm:
 
     def test_a_copy_elsewhere_is_the_same_encoder(self, tmp_path):
         folder = shutil.copytree(minilm_folder(), tmp_path / "copy")
-        pieces = WordPieces.named("bert-base-uncased")  # the same vocabulary under its other name
+        pieces = Tokenizer.from_pretrained("bert-base-uncased")  # the same vocabulary under its other name
         copy = load_text_encoder(str(folder), pieces)
         assert copy.weights_digest() == load_text_encoder("minilm", pieces).weights_digest()
 

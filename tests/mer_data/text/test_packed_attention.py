@@ -33,7 +33,7 @@ def random_qkv(mask, seed=0):
     ids=["mixed", "one", "groups", "holes"],
 )
 def test_every_text_attends_to_itself_alone(mask):
-    packing, qkv = Packing.of(mask), random_qkv(mask)
+    packing, qkv = Packing.from_mask(mask), random_qkv(mask)
     output, weights = packed_attention(
         None, *(packed(x, packing) for x in qkv), None, packing=packing, scaling=0.7
     )
@@ -56,21 +56,21 @@ def test_every_text_attends_to_itself_alone(mask):
 
 def test_a_packing_holds_every_piece_once_with_its_position():
     mask = prefix([4, 1, 6, 3], 6)
-    packing = Packing.of(mask)
+    packing = Packing.from_mask(mask)
     assert sorted(packing.source.tolist()) == mask.flatten().nonzero()[:, 0].tolist()
     assert (packing.source % 6).tolist() == packing.steps.tolist()
     assert packing.source[:1].tolist() == [6]  # the shortest text is the first
 
 
 def test_no_pieces_at_all():
-    packing = Packing.of(torch.zeros(3, 4, dtype=torch.bool))
+    packing = Packing.from_mask(torch.zeros(3, 4, dtype=torch.bool))
     assert len(packing.source) == 0
     assert packing.groups == ()
 
 
 def test_dropout_acts_on_the_weights():
     mask = prefix([6, 4], 6)
-    packing, qkv = Packing.of(mask), random_qkv(mask)
+    packing, qkv = Packing.from_mask(mask), random_qkv(mask)
     inputs = [packed(x, packing) for x in qkv]
     torch.manual_seed(0)
     first, second = (packed_attention(None, *inputs, None, packing=packing, dropout=0.5)[0] for _ in range(2))

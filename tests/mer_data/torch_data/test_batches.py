@@ -44,7 +44,7 @@ def test_batch_holds_the_rows_padded_to_its_own_longest(store):
     assert batch.input_ids.shape == (3, 5)
     assert batch.audio.shape == (3, 3, 3)
     assert batch.vision.shape == (3, 20, 2)
-    pad = special_tokens(store.word_pieces).pad
+    pad = special_tokens(store.tokenizer).pad
     for row, lengths in enumerate([(5, 3, 2), (3, 0, 5), (4, 1, 20)]):
         text, audio, vision = lengths
         assert batch.input_ids[row, :text].tolist() == stored.token_ids[row].tolist()
@@ -88,7 +88,7 @@ def test_pad_id_is_the_tokenizers_and_not_zero_by_chance():
 def test_long_text_keeps_its_first_pieces_and_the_closing_sep(store):
     whole, batch = store.read([2]).token_ids[0], rows_of(store, [2])
     assert len(whole) == 8
-    assert batch.input_ids[0].tolist() == [*whole[:5], special_tokens(store.word_pieces).sep]
+    assert batch.input_ids[0].tolist() == [*whole[:5], special_tokens(store.tokenizer).sep]
 
 
 def test_long_frames_keep_the_first_ones(store):
@@ -180,6 +180,6 @@ def test_to_moves_every_tensor_and_leaves_the_batch(store):
 
 
 def test_special_tokens_are_those_of_the_vocabulary(store):
-    found = special_tokens(store.word_pieces)
-    names = {f.name: store.word_pieces.vocabulary[getattr(found, f.name)] for f in fields(found)}
+    found = special_tokens(store.tokenizer)
+    names = {f.name: store.tokenizer.vocabulary[getattr(found, f.name)] for f in fields(found)}
     assert names == {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}

@@ -10,8 +10,8 @@ from mer_data.errors import MerDataError
 from mer_data.torch_data.batches import Batch, SpecialTokens
 from mer_data.torch_data.missing import (
     PATTERNS,
-    Positions,
-    Removed,
+    MissingMask,
+    ValidMask,
     apply,
     draw,
     random_rates,
@@ -42,7 +42,7 @@ def positions_of(text, audio, vision, *, widths=None):
     mask = prefix(text, widths[0])
     step = torch.arange(widths[0])
     last = torch.tensor(text).unsqueeze(1) - 1
-    return Positions(
+    return ValidMask(
         mask, mask & ((step == 0) | (step == last)), prefix(audio, widths[1]), prefix(vision, widths[2])
     )
 
@@ -95,7 +95,7 @@ def test_positions_know_special_tokens_by_id_and_only_where_valid():
     batch = make_batch()
     # A tokenizer whose padding id is that of [SEP] must not make padding special.
     batch = dataclasses.replace(batch, input_ids=torch.where(batch.text_mask, batch.input_ids, 3))
-    positions = Positions.of(batch, SPECIAL)
+    positions = ValidMask.from_batch(batch, SPECIAL)
     assert positions.special.tolist() == [
         [True, False, False, True, False],
         [True, False, False, False, True],
@@ -137,7 +137,7 @@ def test_no_pattern_looks_at_utterances_one_by_one(name):
         random = generator()
         with Counted() as counted:
             rates = random_rates(size, random, "cpu")
-            apply(batch, draw(name, Positions.of(batch, SPECIAL), rates, random), SPECIAL)
+            apply(batch, draw(name, ValidMask.from_batch(batch, SPECIAL), rates, random), SPECIAL)
         counts.append(counted.calls)
     assert counts[0] == counts[1] < 60
 
@@ -388,7 +388,7 @@ def test_bad_rates_are_refused(name, rates, message):
 
 def test_apply_writes_unk_and_zeros_only_where_removed():
     batch = make_batch()
-    removed = Removed(
+    removed = MissingMask(
         text=torch.tensor([[0, 1, 0, 0, 0], [0, 0, 0, 1, 0]]).bool(),
         audio=torch.tensor([[0, 1, 0, 1], [1, 0, 0, 0]]).bool(),
         vision=torch.tensor([[0, 0, 0], [0, 0, 1]]).bool(),
@@ -409,7 +409,7 @@ def test_apply_writes_unk_and_zeros_only_where_removed():
 
 def test_apply_refuses_a_mask_of_another_batch():
     batch = make_batch()
-    removed = smm(Positions.of(batch, SPECIAL), "L")
+    removed = smm(ValidMask.from_batch(batch, SPECIAL), "L")
     wrong = dataclasses.replace(removed, audio=removed.audio[:1])
     with pytest.raises(ValueError, match=r"removed audio has shape \(1, 4\), the batch has \(2, 4\)"):
         apply(batch, wrong, SPECIAL)

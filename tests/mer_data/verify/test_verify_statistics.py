@@ -138,7 +138,7 @@ def computed(dataset):
 
     store = FeatureStore.open(dataset / "store/unaligned.h5")
     split = SplitManifest.load(dataset / "splits/standard.json")
-    encoder = load_text_encoder("tiny", store.word_pieces)
+    encoder = load_text_encoder("tiny", store.tokenizer)
     path = dataset / "statistics/unaligned.standard.binary.tiny.h5"
     class_statistics(store, split, TASKS["binary"], encoder).save(path)
     store.close()

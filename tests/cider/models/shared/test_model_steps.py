@@ -10,7 +10,7 @@ from mer_data.errors import MerDataError
 
 def some_steps(lengths=(3, 1, 0), width=2):
     values = torch.arange(1.0, len(lengths) * 4 * width + 1).view(len(lengths), 4, width)
-    return Steps.of(values, torch.arange(4) < torch.tensor(lengths).unsqueeze(1))
+    return Steps.from_mask(values, torch.arange(4) < torch.tensor(lengths).unsqueeze(1))
 
 
 def test_padding_is_zero_and_nothing_is_one_step_of_zeros():
@@ -18,7 +18,7 @@ def test_padding_is_zero_and_nothing_is_one_step_of_zeros():
     assert steps.lengths.tolist() == [3, 1, 1]
     assert steps.values[0].tolist() == [[1, 2], [3, 4], [5, 6], [0, 0]]
     assert (steps.values[2] == 0).all()
-    without_axis = Steps.of(torch.zeros(2, 0, 5), torch.zeros(2, 0, dtype=torch.bool))
+    without_axis = Steps.from_mask(torch.zeros(2, 0, 5), torch.zeros(2, 0, dtype=torch.bool))
     assert without_axis.values.shape == (2, 1, 5)
     assert without_axis.lengths.tolist() == [1, 1]
 

@@ -9,7 +9,7 @@ from mer_data.errors import SourceError
 from mer_data.sources import load_source_manifest, open_source
 from mer_data.sources.pickles.mmsa_pickle import MmsaPickle
 from mer_data.store.reader import FeatureStore
-from mer_data.text.tokenizer import WordPieces
+from mer_data.text.tokenizer import Tokenizer
 
 KNOWN_TEXTS = ["good film", "bad plot indeed", "it was", "dull"]
 
@@ -163,7 +163,7 @@ def test_an_aligned_pickle_needs_its_own_tokenizer(tmp_path, pieces):
     for fold in folds.values():
         fold["text_bert"][:, 0, 0] = 101
     assert len(other.encode("GOOD FILM")[0]) == len(pieces.encode("GOOD FILM")[0])
-    wide = WordPieces.named("tiny", list("goodfilmbadplotindeeditwasdull"))
+    wide = Tokenizer.from_pretrained("tiny", list("goodfilmbadplotindeeditwasdull"))
     (tmp_path / "other" / "tokenizer.json").write_text(wide.to_json())
     assert_refused(
         tmp_path,
