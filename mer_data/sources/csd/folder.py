@@ -42,8 +42,8 @@ class ComputationalSequences:
     """Labels, words, audio and vision of a folder, as far as it has them (`mer_data.sources.csd.roles`).
 
     Words go to exactly one segment (``alignment.assign_words_to_segments``). Text comes from the transcripts
-    where the folder has them, otherwise from an utterance's own words. Without audio and vision it is a source of
-    texts alone.
+    where the folder has them, otherwise from an utterance's own words. Without audio and vision it is a
+    source of texts alone.
     """
 
     alignment: str | None = None
