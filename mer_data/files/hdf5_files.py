@@ -86,8 +86,8 @@ def identity_if_trusted(path: Path) -> FileIdentity | None:
 
 def _examine(path: Path, kind: FileKind) -> None:
     """Have the structure of a file examined by a process that may be lost."""
-    code = "import json, sys; sys.path[:] = json.loads(sys.argv[2]); from mer_data import hdf5_structure"
-    code += "; hdf5_structure.main(sys.argv[1])"
+    code = "import json, sys; sys.path[:] = json.loads(sys.argv[2]); "
+    code += "from mer_data.files import hdf5_structure; hdf5_structure.main(sys.argv[1])"
     one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     with tempfile.TemporaryFile() as record, tempfile.TemporaryFile() as errors:
         process = subprocess.run(

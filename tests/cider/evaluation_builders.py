@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cider.reports.notes import Measured, RunFacts
+from cider.reports.notes import RunFacts, SweepResult
 from cider.scoring.conditions import SweepPlan
 from cider.scoring.groups import ScoredRun
 from cider.scoring.intervals import sweep_intervals
@@ -85,7 +85,7 @@ def random_sweep(plan=PLAN, task=BINARY, *, size=24, seed=0, counterfactual=True
 def measured(predictions, **settings):
     """Scores and intervals of predictions."""
     scores = score_sweep(predictions, **settings)
-    return Measured(predictions, scores, sweep_intervals(predictions, scores, 100))
+    return SweepResult(predictions, scores, sweep_intervals(predictions, scores, 100))
 
 
 def facts(recipe, result=None):

@@ -263,9 +263,10 @@ def test_a_file_that_never_ends_is_refused_in_seconds(tmp_path):
 
 @pytest.mark.parametrize("ending", ["os.abort()", "os.kill(os.getpid(), 11)"])
 def test_a_crash_of_the_library_is_told(tmp_path, monkeypatch, ending):
-    module = tmp_path / "mer_data"
-    module.mkdir()
-    (module / "__init__.py").write_text("")
+    module = tmp_path / "mer_data" / "files"
+    module.mkdir(parents=True)
+    for package in (module.parent, module):
+        (package / "__init__.py").write_text("")
     (module / "hdf5_structure.py").write_text(f"import os\ndef main(path):\n    {ending}\n")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     assert "the HDF5 library crashes or never ends" in refusal(written(tmp_path / "x.h5"))

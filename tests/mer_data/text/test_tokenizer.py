@@ -110,7 +110,7 @@ def test_order_of_texts_does_not_matter():
 
 
 def test_truncation_and_padding_of_a_loaded_tokenizer_are_turned_off(tiny):
-    loaded = Tokenizer.from_str(tiny.to_json())
+    loaded = tokenizers.Tokenizer.from_str(tiny.to_json())
     loaded.enable_truncation(4)
     loaded.enable_padding(length=9)
     pieces = Tokenizer.from_json("cutting", loaded.to_str())
@@ -150,7 +150,7 @@ class Offline:
 
 
 def test_an_unknown_name_says_what_to_do(monkeypatch):
-    monkeypatch.setattr(tokenizer, "Tokenizer", Offline)
+    monkeypatch.setattr(tokenizers, "Tokenizer", Offline)
     with pytest.raises(
         StoreError, match=r"cannot load tokenizer 'nope' \(no network for nope\)\. Install"
     ) as caught:
