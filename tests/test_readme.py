@@ -41,7 +41,7 @@ def run(words: list[str], *more: str) -> str:
 def test_sample_chain_works_as_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MER_DATA_HOME", str(tmp_path / "data"))
-    chain = commands_of("The way, on the sample")
+    chain = commands_of("Quickstart, on the sample")
     assert [words[1] for words in chain] == [
         "sample",
         "build",
