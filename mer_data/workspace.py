@@ -70,6 +70,11 @@ class Workspace:
         store, split = Path(store), Path(split)
         return self.root / "statistics" / f"{store.stem}.{split.stem}.{task}.vocabulary.csv"
 
+    def bias_model_path(self, store: str | Path, split: str | Path, task: str) -> Path:
+        """Return the default path of a bias model."""
+        store, split = Path(store), Path(split)
+        return self.root / "statistics" / f"{store.stem}.{split.stem}.{task}.bias.json"
+
     def export_path(self, store: str | Path, split: str | Path, suffix: str) -> Path:
         """Default path of an export of a store and a split."""
         store, split = Path(store), Path(split)

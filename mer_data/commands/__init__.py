@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from mer_data.cli_options import OneLineErrors
+from mer_data.commands.bias_model import bias_model
 from mer_data.commands.build import build
 from mer_data.commands.cite import cite
 from mer_data.commands.counterfactual_vocab import counterfactual_vocab
@@ -54,6 +55,7 @@ _COMMANDS = (
     repartition,
     statistics,
     counterfactual_vocab,
+    bias_model,
     export,
     report,
     verify,

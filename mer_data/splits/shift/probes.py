@@ -60,11 +60,17 @@ def cross_validated(
     probe: Probe, rows: NDArray[np.int64], classes: NDArray[np.int64], *, seed: int = 0
 ) -> float:
     """Mean accuracy of a probe over five folds of ``rows``: what the text tells where nothing shifts."""
-    fold = np.empty(len(rows), dtype=np.int64)
-    order = np.lexsort((np.random.default_rng(seed).permutation(len(rows)), classes[rows]))
-    fold[order] = np.arange(len(rows)) % NUM_FOLDS
+    fold = balanced_folds(classes[rows], seed=seed)
     values = [probe(rows[fold != number], rows[fold == number]) for number in range(NUM_FOLDS)]
     return float(np.mean(values))
+
+
+def balanced_folds(classes: NDArray[np.int64], *, seed: int) -> NDArray[np.int64]:
+    """Return a fold (N,) from 0 to 4 for every utterance, with each class spread evenly over the folds."""
+    fold = np.empty(len(classes), dtype=np.int64)
+    order = np.lexsort((np.random.default_rng(seed).permutation(len(classes)), classes))
+    fold[order] = np.arange(len(classes)) % NUM_FOLDS
+    return fold
 
 
 def _probe(features: Callable[[NDArray[np.int64]], Any], classes: NDArray[np.int64], task: Task) -> Probe:
@@ -84,15 +90,15 @@ def _probe(features: Callable[[NDArray[np.int64]], Any], classes: NDArray[np.int
         known = features(train)
         if not known.shape[1]:  # no word in two texts: nothing to learn from
             return float("nan")
-        with _one_thread():
-            model = _regression().fit(known[train], classes[train])
+        with one_thread():
+            model = text_regression().fit(known[train], classes[train])
             return float((model.predict(known[test]) == classes[test]).mean())
 
     return accuracy
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Sums of linear algebra depend on the number of threads; with one the answer is always the same."""
     from threadpoolctl import threadpool_limits
 
@@ -100,7 +106,8 @@ def _one_thread() -> Iterator[None]:
         yield
 
 
-def _regression() -> Any:
+def text_regression() -> Any:
+    """Return an unfitted logistic regression, as all text probes use it."""
     from sklearn.linear_model import LogisticRegression
 
     return LogisticRegression(max_iter=1000)
