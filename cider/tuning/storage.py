@@ -29,6 +29,8 @@ BEAT_S = 60.0
 """How often a worker says that its trial goes on."""
 GRACE_S = 300.0
 """After how long without such a sign a trial counts as interrupted; the machines' clocks differ by less."""
+MARK_S = 10.0
+"""How long a trial may be without the mark of its worker, which comes milliseconds after its beginning."""
 SQLITE_PATIENCE_S = 60.0
 """How long a worker waits while another one writes."""
 _SEEN, _WORKER = "seen", "worker"
@@ -223,6 +225,11 @@ def is_alive(trial: FrozenTrial) -> bool:
         return False
     started = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
     return time.time() - float(trial.user_attrs.get(_SEEN, started)) < GRACE_S
+
+
+def is_unmarked(trial: FrozenTrial) -> bool:
+    """Return whether a trial does not say yet whose it is; `Heartbeat` marks it in its first moment."""
+    return _WORKER not in trial.user_attrs
 
 
 @contextmanager

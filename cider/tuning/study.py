@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 import optuna
@@ -25,7 +25,16 @@ from cider.runs.experiment import Experiment
 from cider.runs.folder import RunFolder
 from cider.training.trainer import EpochRecord, Trainer
 from cider.tuning.space import TrialSeededTPE, search_space, with_values
-from cider.tuning.storage import Heartbeat, is_alive, open_storage, quiet_optuna, sqlite_url, storage_errors
+from cider.tuning.storage import (
+    MARK_S,
+    Heartbeat,
+    is_alive,
+    is_unmarked,
+    open_storage,
+    quiet_optuna,
+    sqlite_url,
+    storage_errors,
+)
 from mer_data.errors import RunError, WriteError
 from mer_data.files.writing import is_abandoned, process_mark, sha256_text
 
@@ -86,6 +95,7 @@ class Tuning:
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise RunError("tuning is not started by a launcher", do="Start the same command several times")
         self.folder = folder
+        self._first_seen: dict[int, float] = {}
         self._space = search_space(recipe, fixed)
         experiment = Experiment.open(recipe)
         self.recipe = experiment.recipe  # with the split named, also where it was the only one
@@ -117,7 +127,10 @@ class Tuning:
             while timeout is None or monotonic() - started < timeout:
                 self._close_interrupted(tell)
                 if len(counted(self.study)) >= trials:
-                    break
+                    if not any(map(is_unmarked, self._running())):
+                        break
+                    sleep(0.2)  # a trial that has just begun gets its mark, or its worker is found dead
+                    continue
                 self._run_trial(self.study.ask(self._space), trials, tell)
 
     def _run_trial(self, trial: Trial, trials: int, tell: Tell) -> None:
@@ -177,12 +190,18 @@ class Tuning:
         for left in self.folder.glob(f"{_TRIAL}*"):
             if is_abandoned(left.name.removeprefix(_TRIAL).partition("-")[2].rpartition("-")[0]):
                 shutil.rmtree(left, ignore_errors=True)
-        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if not is_alive(trial):
+        for trial in self._running():
+            # A worker that dies between beginning a trial and marking it leaves only time to tell by, measured
+            # by our own clock: that of another machine may be wrong.
+            seen_for = monotonic() - self._first_seen.setdefault(trial.number, monotonic())
+            if not is_alive(trial) or (is_unmarked(trial) and seen_for > MARK_S):
                 self.study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
                 for left in self.folder.glob(f"{_beginning(trial.number)}*"):
                     shutil.rmtree(left, ignore_errors=True)
                 tell(f"Trial {trial.number} was interrupted; another takes its place.")
+
+    def _running(self) -> list[FrozenTrial]:
+        return self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
 
     def _line(self, trial: FrozenTrial) -> str:
         if trial.state == TrialState.FAIL:

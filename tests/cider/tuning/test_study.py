@@ -180,6 +180,8 @@ def test_trials_of_killed_workers_are_closed_after_the_grace(make_tuning, fake_t
     killed, alive = worker.study.ask(), worker.study.ask()
     killed.set_user_attr("seen", time.time() - 1000)
     alive.set_user_attr("seen", time.time())
+    for trial in (killed, alive):  # on another machine, so that only the signs tell
+        trial.set_user_attr("worker", "elsewhere.1")
     left = worker.folder / ".trial-00000-abc"
     left.mkdir(parents=True)
     worker.work(3, lines.append)
@@ -204,6 +206,18 @@ def test_a_killed_worker_of_this_machine_is_noticed_at_once(make_tuning, fake_tr
     assert lines[0] == "Trial 0 was interrupted; another takes its place."
     assert not left.exists()
     assert other.exists()
+
+
+def test_a_worker_killed_before_it_marked_its_trial_is_noticed(make_tuning, fake_training, monkeypatch):
+    """Its trial looks as if it ran; to count it would end the study with one too few."""
+    monkeypatch.setattr("cider.tuning.study.MARK_S", 0.3)
+    fake_training(better_and_better)
+    worker, lines = make_tuning(), []
+    worker.study.ask()
+    worker.work(2, lines.append)
+    states = [state_of(trial) for trial in worker.study.get_trials()]
+    assert states == ["interrupted", "complete", "complete"]
+    assert "Trial 0 was interrupted; another takes its place." in lines
 
 
 def test_a_trial_says_that_it_goes_on(make_tuning, fake_training, monkeypatch):
