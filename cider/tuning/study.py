@@ -191,8 +191,8 @@ class Tuning:
             if is_abandoned(left.name.removeprefix(_TRIAL).partition("-")[2].rpartition("-")[0]):
                 shutil.rmtree(left, ignore_errors=True)
         for trial in self._running():
-            # A worker that dies between beginning a trial and marking it leaves only time to tell by, measured
-            # by our own clock: that of another machine may be wrong.
+            # A worker that dies between beginning a trial and marking it leaves only time to tell by; it is
+            # measured by our own clock: that of another machine may be wrong.
             seen_for = monotonic() - self._first_seen.setdefault(trial.number, monotonic())
             if not is_alive(trial) or (is_unmarked(trial) and seen_for > MARK_S):
                 self.study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
