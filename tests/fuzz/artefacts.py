@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from fuzz.kinds import Computed, Kind, digest, prepare_sample, run
+from mer_data.splits.inputs import choose_inputs
 from mer_data.store.reader import FeatureStore
-from mer_data.workspace import Workspace, choose_inputs
+from mer_data.workspace import Workspace
 
 
 def sample_inputs():

@@ -265,7 +265,7 @@ def test_every_part_is_trained_on_in_both_steps(home, make_recipe, tmp_path, mon
 def test_a_stand_in_changes_nothing(home, make_recipe, tmp_path, updates):
     trainer, experiment, _ = make_trainer(make_recipe(), tmp_path / "run")
     updates.model = trainer.model
-    losses = trainer.train_step(train_batch(experiment, size=1), counted=0)
+    losses = trainer.train_step(train_batch(experiment, size=1), num_real=0)
     assert set(losses.values()) == {0.0}
     for update in updates:
         assert all(gradient is None or not gradient.any() for gradient in update.gradients.values())
@@ -297,7 +297,7 @@ def test_the_shares_of_two_processes_add_up_to_the_whole_batch(home, make_recipe
         own = map_tensors(lambda tensor: tensor[rows], (batch, classes, removed))
         sums = {}
         parts = split_into_microbatches(
-            *own, counted=len(own[1]), most=most, processes=TwoProcesses(totals) if rows.step else Alone()
+            *own, num_real=len(own[1]), most=most, processes=TwoProcesses(totals) if rows.step else Alone()
         )
         for part in parts:
             teacher = trainer.model(part.batch, for_distillation=True)
