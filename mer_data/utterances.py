@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-MODALITIES = ("audio", "vision")
+MODALITIES = ("text", "audio", "vision")
+FRAME_MODALITIES = MODALITIES[1:]
+"""The modalities that are frames of numbers; a source may have none of them."""
 UTTERANCE_COLUMNS = ("id", "video_id", "segment", "start_s", "end_s", "label", "text", "fold")
 FOLDS = ("train", "valid", "test")
 NO_FOLD = "none"

@@ -7,7 +7,7 @@ from mer_data.splits import SplitManifest
 from mer_data.store.reader import FeatureStore
 from mer_data.store.writer import StoreBlock, writing_store
 from mer_data.text.tokenizer import Tokenizer
-from mer_data.utterances import MODALITIES, WORD_DTYPE, DroppedUtterance, Ragged
+from mer_data.utterances import FRAME_MODALITIES, WORD_DTYPE, DroppedUtterance, Ragged
 
 WIDTHS = {"audio": 3, "vision": 2}
 LIMITS = {"text": 50, "audio": 20, "vision": 20}
@@ -23,7 +23,7 @@ def write_store(
     pieces = Tokenizer.from_pretrained("tiny", texts if known is None else known)
     encoded = [pieces.encode(text) for text in texts]
     lengths = {"audio": audio, "vision": vision}
-    for modality in MODALITIES:
+    for modality in FRAME_MODALITIES:
         if aligned:
             lengths[modality] = [len(ids) for ids, _ in encoded]
         elif lengths[modality] is None:
@@ -46,7 +46,7 @@ def write_store(
         Ragged.from_rows(words, np.empty(0, WORD_DTYPE)),
         Ragged.from_rows([ids for ids, _ in encoded], np.empty(0, np.int32)),
         Ragged.from_rows([owner for _, owner in encoded], np.empty(0, np.int32)),
-        {modality: _frames(lengths[modality], WIDTHS[modality]) for modality in MODALITIES},
+        {modality: _frames(lengths[modality], WIDTHS[modality]) for modality in FRAME_MODALITIES},
     )
     attributes = {
         "dataset": "sample",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from mer_data.errors import StoreError
 from mer_data.store.reader import FeatureStore
 from mer_data.text.pretrained import TINY
-from mer_data.utterances import MODALITIES
+from mer_data.utterances import FRAME_MODALITIES
 
 _SAME_COLUMNS = "Build one from the same feature columns"
 
@@ -37,7 +37,7 @@ class ExpectedInput:
         """What a model that is trained on ``store`` expects."""
         return cls(
             alignment=store.alignment,
-            widths={modality: store.width(modality) for modality in MODALITIES},
+            widths={modality: store.width(modality) for modality in FRAME_MODALITIES},
             columns={modality: tuple(names) for modality, names in store.attribute("columns").items()},
             frame_rate_hz=store.attribute("frame_rate_hz"),
             tokenizer=store.tokenizer.name,
@@ -56,7 +56,7 @@ class ExpectedInput:
         if store.alignment != self.alignment:
             advice = f"Build one with --alignment {self.alignment}"
             raise _another("alignment", store, store.alignment, self.alignment, advice)
-        for modality in MODALITIES:
+        for modality in FRAME_MODALITIES:
             width, expected = store.width(modality), self.widths[modality]
             if width != expected:
                 raise _another(f"{modality} width", store, width, expected, _SAME_COLUMNS)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from cider.prediction.model_card import ModelCard
 from mer_data.errors import MerDataError
 from mer_data.torch_data.batches import Item
-from mer_data.utterances import MODALITIES, cut
+from mer_data.utterances import FRAME_MODALITIES, cut
 
 
 def checked_texts(texts: Iterable[str]) -> list[str]:
@@ -55,7 +55,8 @@ def text_item(
         MerDataError: frames of another shape, or that are no numbers.
     """
     frames = {
-        modality: _frames(card, modality, features[modality], len(pieces), number) for modality in MODALITIES
+        modality: _frames(card, modality, features[modality], len(pieces), number)
+        for modality in FRAME_MODALITIES
     }
     limits, aligned = card.limits, card.shapes.aligned
     return Item(

@@ -28,7 +28,7 @@ from mer_data.tasks import TaskName, get_task
 from mer_data.text.encoder import TextEncoder
 from mer_data.text.tokenizer import Tokenizer
 from mer_data.torch_data.batches import special_tokens
-from mer_data.utterances import MODALITIES
+from mer_data.utterances import FRAME_MODALITIES
 
 
 class ModelCard(BaseModel):
@@ -156,7 +156,7 @@ class ModelCard(BaseModel):
         """
         return ExpectedInput(
             alignment=self.alignment,
-            widths={modality: self.width(modality) for modality in MODALITIES},
+            widths={modality: self.width(modality) for modality in FRAME_MODALITIES},
             columns=self.columns,
             frame_rate_hz=self.frame_rate_hz,
             tokenizer=self.tokenizer,

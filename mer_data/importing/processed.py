@@ -24,7 +24,7 @@ from mer_data.splits.shift.divergence import MIN_COUNT, SMOOTHING
 from mer_data.splits.shift.measure import ShiftMeter
 from mer_data.store.reader import FeatureStore
 from mer_data.tasks import get_task
-from mer_data.utterances import FOLDS, MODALITIES, NO_FOLD, UtteranceBlock
+from mer_data.utterances import FOLDS, FRAME_MODALITIES, NO_FOLD, UtteranceBlock
 from mer_data.workspace import Workspace
 
 GENERATOR = "found_in_file"
@@ -81,7 +81,7 @@ def _reference_folds(manifest: SourceManifest, raw: Path) -> dict[str, str]:
 def _kind(found: Recognised, reference: dict[str, str]) -> SplitKind:
     """As published; else by the widths of its features; else by whether its folds are the standard ones."""
     source = cast(MmsaPickle, found.source)
-    widths = {modality: len(source.streams[modality].columns) for modality in MODALITIES}
+    widths = {modality: len(source.streams[modality].columns) for modality in FRAME_MODALITIES}
     for collection, file in found.manifest.published():
         same = collection.widths is not None and collection.widths.model_dump() == widths
         if collection.kind is not None and (file == found.published or same):
@@ -163,7 +163,7 @@ def same_content(one: FeatureStore, other: FeatureStore) -> bool:
     """Whether two stores have the same utterances with the same pieces, frames and folds, in any order."""
     if one.utterance_digest != other.utterance_digest or one.alignment != other.alignment:
         return False
-    if any(one.width(modality) != other.width(modality) for modality in MODALITIES):
+    if any(one.width(modality) != other.width(modality) for modality in FRAME_MODALITIES):
         return False
     order = [store.utterances.sort_values("id") for store in (one, other)]
     if order[0]["fold"].tolist() != order[1]["fold"].tolist():
@@ -174,7 +174,7 @@ def same_content(one: FeatureStore, other: FeatureStore) -> bool:
             store.read(row[start : start + _BATCH]) for store, row in zip((one, other), rows, strict=True)
         ]
         pairs = [(read[0].token_ids, read[1].token_ids)]
-        pairs += [(read[0].streams[modality], read[1].streams[modality]) for modality in MODALITIES]
+        pairs += [(read[0].streams[modality], read[1].streams[modality]) for modality in FRAME_MODALITIES]
         for mine, theirs in pairs:
             if not np.array_equal(mine.offsets, theirs.offsets) or not np.array_equal(
                 mine.values, theirs.values

@@ -19,6 +19,7 @@ from mer_data.splits import SplitManifest
 from mer_data.statistics.integrity import StatisticsFile
 from mer_data.store.reader import FeatureStore, content_digest
 from mer_data.tasks import Task, get_task
+from mer_data.utterances import FRAME_MODALITIES, MODALITIES
 
 if TYPE_CHECKING:
     import h5py
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 FORMAT = "mer-data/statistics"
 VERSION = 2
-FEATURES = ("text", "audio", "vision")
 COMMAND = "mer-data statistics"
 
 
@@ -64,7 +64,7 @@ class ClassStatistics:
             file.attrs["classes"] = list(get_task(self.task).classes)
             file.create_dataset("counts", data=self.counts, fletcher32=True, track_times=False)
             file.create_dataset("priors", data=self.priors, fletcher32=True, track_times=False)
-            for modality in (name for name in FEATURES if self.means[name].shape[1] > 0):
+            for modality in (name for name in MODALITIES if self.means[name].shape[1] > 0):
                 file.create_dataset(
                     f"{modality}/means", data=self.means[modality], fletcher32=True, track_times=False
                 )
@@ -82,9 +82,9 @@ class ClassStatistics:
         """
         with _unchanged(_file(Path(path), command)) as file:
             counts = file["counts"][()]
-            absent = [modality for modality in FEATURES[1:] if modality not in file]
-            means = {name: file[f"{name}/means"][()] for name in FEATURES if name not in absent}
-            used = {name: file[f"{name}/used"][()] for name in FEATURES if name not in absent}
+            absent = [modality for modality in FRAME_MODALITIES if modality not in file]
+            means = {name: file[f"{name}/means"][()] for name in MODALITIES if name not in absent}
+            used = {name: file[f"{name}/used"][()] for name in MODALITIES if name not in absent}
             nothing = np.zeros((len(counts), 0), dtype=np.float32)
             return cls(
                 task=str(file.attrs["task"]),
@@ -180,7 +180,7 @@ def class_statistics(
     classes = task.class_of(store.utterances["label"].to_numpy()[rows])
     means, present = utterance_means(store, rows, encoder, progress=progress)
     class_means, used = {}, {}
-    for modality in FEATURES:
+    for modality in MODALITIES:
         features, some = means[modality], present[modality]
         overall = features[some].mean(axis=0) if some.any() else np.zeros(features.shape[1])
         chosen = [some & (classes == index) for index in range(task.num_classes)]

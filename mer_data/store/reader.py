@@ -22,13 +22,13 @@ from mer_data.errors import StoreError
 from mer_data.files.hdf5_faults import FileKind
 from mer_data.files.hdf5_files import FileIdentity, identity_if_trusted, open_hdf5
 from mer_data.text.tokenizer import Tokenizer
-from mer_data.utterances import MODALITIES, UTTERANCE_COLUMNS, WORD_DTYPE, Ragged
+from mer_data.utterances import FRAME_MODALITIES, UTTERANCE_COLUMNS, WORD_DTYPE, Ragged
 
 FORMAT = "mer-data/store"
 VERSION = 2
 """From version 2 on, audio or vision may be absent; a store with both is written as version 1."""
 STRING_COLUMNS = ("id", "video_id", "text", "fold")
-_VALUES_OF = {"words": "words/times", "tokens": "tokens/ids"} | {m: f"{m}/values" for m in MODALITIES}
+_VALUES_OF = {"words": "words/times", "tokens": "tokens/ids"} | {m: f"{m}/values" for m in FRAME_MODALITIES}
 _BUILD_AGAIN = "Build it again with `mer-data build --force`"
 STORE_FILE = FileKind("the store", StoreError, _BUILD_AGAIN)
 
@@ -150,7 +150,7 @@ class FeatureStore:
         with self._checked():
             # The columns tell an absent modality from one that was lost.
             stated = json.loads(self._h5.attrs["columns"]) if "columns" in self._h5.attrs else self._h5
-            return tuple(modality for modality in MODALITIES if modality in stated)
+            return tuple(modality for modality in FRAME_MODALITIES if modality in stated)
 
     def width(self, modality: str) -> int:
         """Number of feature columns d of "audio" or "vision"; 0 where the store has no such modality."""
@@ -161,7 +161,7 @@ class FeatureStore:
 
     def lengths(self, group: str) -> NDArray[np.int64]:
         """Row lengths (N,) of "tokens", "words", "audio" or "vision"; zeros for an absent modality."""
-        if group in MODALITIES and group not in self.modalities:
+        if group in FRAME_MODALITIES and group not in self.modalities:
             return np.zeros(len(self), dtype=np.int64)
         return np.diff(self._offsets(group))
 

@@ -27,7 +27,7 @@ from mer_data.store.reader import (
 )
 from mer_data.text.tokenizer import Tokenizer
 from mer_data.utterance_rules import Broken
-from mer_data.utterances import MODALITIES, UTTERANCE_COLUMNS, DroppedUtterance, Ragged
+from mer_data.utterances import FRAME_MODALITIES, UTTERANCE_COLUMNS, DroppedUtterance, Ragged
 
 _NUM_EXAMPLES = 3
 _CHUNK_BYTES = 1 << 16
@@ -156,7 +156,9 @@ class StoreWriter:
     ) -> str:
         """Write the attributes and the two digests; return the utterance digest."""
         self._write()
-        version = 1 if self._modalities == MODALITIES else VERSION  # a whole store is of the first version
+        version = (
+            1 if self._modalities == FRAME_MODALITIES else VERSION
+        )  # a whole store is of the first version
         self._file.attrs.update({"format": FORMAT, "version": version})
         for name, value in attributes.items():
             self._file.attrs[name] = json.dumps(value, sort_keys=True) if name in JSON_ATTRIBUTES else value

@@ -17,7 +17,9 @@ from torch import Tensor
 from mer_data.errors import MerDataError
 from mer_data.torch_data.batches import Batch, SpecialTokens
 
-KEPT_MODALITIES = ("L", "A", "V", "LA", "LV", "AV", "LAV")
+MODALITY_LETTERS = "LAV"
+"""Text (language), audio and vision, as the paper abbreviates them."""
+KEPT_MODALITIES = ("L", "A", "V", "LA", "LV", "AV", MODALITY_LETTERS)
 
 
 @dataclass(frozen=True)
@@ -189,14 +191,14 @@ def smm(positions: ValidMask, keep: str) -> MissingMask:
             "unknown modalities to keep", found=repr(keep), expected=" or ".join(KEPT_MODALITIES)
         )
     text, audio, vision = (
-        torch.full((1, 1), letter not in keep, device=positions.text.device) for letter in "LAV"
+        torch.full((1, 1), letter not in keep, device=positions.text.device) for letter in MODALITY_LETTERS
     )
     return _remove(positions, text, audio, vision)
 
 
 def nothing(positions: ValidMask) -> MissingMask:
     """Complete data: every utterance keeps all it has."""
-    return smm(positions, "LAV")
+    return smm(positions, MODALITY_LETTERS)
 
 
 PATTERNS: dict[str, Pattern] = {

@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer_data.store.reader import JSON_ATTRIBUTES, STRING_COLUMNS, content_digest
-from mer_data.utterances import MODALITIES, UTTERANCE_COLUMNS
+from mer_data.utterances import FRAME_MODALITIES, UTTERANCE_COLUMNS
 from mer_data.verify.findings import DAMAGE, Findings, one_line
 
 Progress = Callable[[int, int], None]
 
-GROUPS = ("words", "tokens", *MODALITIES)
+GROUPS = ("words", "tokens", *FRAME_MODALITIES)
 _NUMBERS = {"segment": "i", "start_s": "f", "end_s": "f", "label": "f"}
 STRINGS = (*(f"utterances/{name}" for name in STRING_COLUMNS), "words/token")
 # Name of every dataset, with its kind of numbers and its number of dimensions.
@@ -37,10 +37,10 @@ LAYOUT: dict[str, tuple[str, int]] = {
     "tokens/ids": ("i", 1),
     "tokens/words": ("i", 1),
     "tokens/tokenizer_json": ("u", 1),
-    **{f"{modality}/values": ("f", 2) for modality in MODALITIES},
+    **{f"{modality}/values": ("f", 2) for modality in FRAME_MODALITIES},
     "dropped_json": ("u", 1),
 }
-STREAMED = tuple(f"{modality}/values" for modality in MODALITIES)
+STREAMED = tuple(f"{modality}/values" for modality in FRAME_MODALITIES)
 _ROW_PER_UTTERANCE = tuple(f"utterances/{name}" for name in _NUMBERS)
 _OFFSETS_PER_UTTERANCE = (
     *(f"utterances/{name}_offsets" for name in STRING_COLUMNS),
@@ -62,7 +62,7 @@ OFFSETS_OF: dict[str, str] = {
     "words/token_offsets": "words/offsets",
     "tokens/ids": "tokens/offsets",
     "tokens/words": "tokens/offsets",
-    **{f"{modality}/values": f"{modality}/offsets" for modality in MODALITIES},
+    **{f"{modality}/values": f"{modality}/offsets" for modality in FRAME_MODALITIES},
 }
 
 
@@ -216,7 +216,7 @@ def _attributes(file: h5py.File, findings: Findings) -> dict[str, Any]:
 def _expected(attributes: dict[str, Any]) -> list[str]:
     """The datasets that a store has: those of audio and vision where it has columns of them."""
     columns = attributes.get("columns")
-    absent = [m for m in MODALITIES if m not in columns] if isinstance(columns, dict) else []
+    absent = [m for m in FRAME_MODALITIES if m not in columns] if isinstance(columns, dict) else []
     return [name for name in LAYOUT if name.split("/")[0] not in absent]
 
 

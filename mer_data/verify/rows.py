@@ -12,7 +12,7 @@ from mer_data import utterance_rules as rules
 from mer_data.alignment import TOLERANCE_S
 from mer_data.text.tokenizer import Tokenizer
 from mer_data.utterance_rules import Broken
-from mer_data.utterances import MODALITIES
+from mer_data.utterances import FRAME_MODALITIES
 from mer_data.verify.findings import Findings
 from mer_data.verify.reading import StoreContent
 
@@ -81,7 +81,7 @@ def check_tokens(content: StoreContent, pieces: Tokenizer | None, findings: Find
 
 def check_frames(content: StoreContent, findings: Findings) -> None:
     """Audio and vision are finite; in an aligned store one frame stands beside every word piece."""
-    for modality in MODALITIES:
+    for modality in FRAME_MODALITIES:
         rows = content.not_finite.get(f"{modality}/values", np.empty(0, np.int64))
         if len(rows):
             findings.error(

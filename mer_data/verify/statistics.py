@@ -15,7 +15,7 @@ from mer_data.errors import MerDataError, StatisticsError
 from mer_data.files.hdf5_faults import FileKind
 from mer_data.files.hdf5_files import open_hdf5
 from mer_data.splits import SplitManifest
-from mer_data.statistics.class_statistics import FEATURES, ClassStatistics, class_statistics
+from mer_data.statistics.class_statistics import ClassStatistics, class_statistics
 from mer_data.statistics.vocabulary import (
     CounterfactualVocabulary,
     counterfactual_vocabulary,
@@ -24,7 +24,7 @@ from mer_data.statistics.vocabulary import (
 )
 from mer_data.store.reader import FeatureStore
 from mer_data.tasks import Task, get_task
-from mer_data.utterances import MODALITIES
+from mer_data.utterances import FRAME_MODALITIES, MODALITIES
 from mer_data.verify.findings import DAMAGE, Finding, Findings, one_line
 
 Splits = Mapping[Path, SplitManifest]
@@ -83,7 +83,7 @@ def _check_numbers(
         findings.error(
             "priors", f"priors {priors.tolist()} are not the shares of the counts {counts.tolist()}"
         )
-    for modality in FEATURES:
+    for modality in MODALITIES:
         means, used = statistics.means[modality], statistics.used[modality]
         if means.ndim != 2 or means.shape[:1] != size or not np.isfinite(means).all():
             findings.error("means", f"{modality}: means are not finite numbers of {task.num_classes} classes")
@@ -100,7 +100,7 @@ def _check_against_store(
     findings: Findings,
 ) -> None:
     """Widths are the store's; counts are those of the training fold."""
-    for modality in MODALITIES:
+    for modality in FRAME_MODALITIES:
         found, expected = statistics.means[modality].shape[1], store.width(modality)
         if found != expected:
             findings.error("widths", f"{modality}: {found} columns, the store has {expected}")
@@ -114,7 +114,7 @@ def _check_against_store(
             "counts", f"counts {statistics.counts.tolist()}, the training fold has {counts.tolist()}"
         )
         return
-    for modality in MODALITIES:
+    for modality in FRAME_MODALITIES:
         some = store.lengths(modality)[rows] > 0
         expected_used = np.bincount(classes[some], minlength=task.num_classes)
         if not np.array_equal(expected_used, statistics.used[modality]):
@@ -141,7 +141,7 @@ def _compute_again(
         findings.warning("made-again", f"not computed again: the text encoder {name} has other weights now")
         return
     again = class_statistics(store, split, task, encoder)
-    for modality in FEATURES:
+    for modality in MODALITIES:
         found, expected = statistics.means[modality], again.means[modality]
         allowed = _MEANS_TOLERANCE * max(1.0, float(np.abs(expected).max(initial=0)))
         if found.shape != expected.shape or np.abs(found - expected).max(initial=0) > allowed:

@@ -14,7 +14,7 @@ from mer_data.errors import StoreError
 from mer_data.files.hdf5_files import open_hdf5
 from mer_data.store.reader import FORMAT, STORE_FILE, VERSION, utterance_digest
 from mer_data.text.tokenizer import Tokenizer
-from mer_data.utterances import MODALITIES, UTTERANCE_COLUMNS
+from mer_data.utterances import FRAME_MODALITIES, UTTERANCE_COLUMNS
 from mer_data.verify.findings import DAMAGE, Finding, Findings, one_line
 from mer_data.verify.mixed import check_mixed_sentences
 from mer_data.verify.reading import OFFSETS_OF, STRINGS, Progress, StoreContent, read_content
@@ -147,7 +147,7 @@ def _check_attributes(content: StoreContent, findings: Findings) -> None:
     limits = content.attributes.get("limits")
     if limits is not None and not _are_limits(limits):
         findings.error("attributes", f"limits are not three positive numbers: {limits}")
-    for modality in MODALITIES:
+    for modality in FRAME_MODALITIES:
         columns = (content.attributes.get("columns") or {}).get(modality)
         width = content.shapes.get(f"{modality}/values", (0, None))[1]
         if isinstance(columns, list) and width is not None and len(columns) != width:
@@ -155,7 +155,7 @@ def _check_attributes(content: StoreContent, findings: Findings) -> None:
 
 
 def _are_limits(limits: object) -> bool:
-    if not isinstance(limits, dict) or set(limits) != {"text", *MODALITIES}:
+    if not isinstance(limits, dict) or set(limits) != {"text", *FRAME_MODALITIES}:
         return False
     return all(isinstance(limit, int) and limit > 0 for limit in limits.values())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mer_data.alignment import same_words, shorten
-from mer_data.utterances import MODALITIES
+from mer_data.utterances import FRAME_MODALITIES
 from mer_data.verify.findings import Findings
 from mer_data.verify.reading import StoreContent
 from mer_data.word_shift import VideoWords, find_shift, some_of
@@ -68,7 +68,7 @@ def _videos(content: StoreContent) -> list[VideoWords]:
 def check_any_frames(content: StoreContent, findings: Findings) -> None:
     """A modality without one frame, or in an aligned store of zeros alone, is an error."""
     aligned = content.attributes.get("alignment") == "aligned"
-    for modality in MODALITIES:
+    for modality in FRAME_MODALITIES:
         name = f"{modality}/values"
         if content.num_utterances == 0 or not content.has(f"{modality}/offsets") or name in content.failed:
             continue

@@ -26,7 +26,7 @@ from mer_data.sources.transcripts import read_transcripts
 from mer_data.tasks import LABEL_RANGE
 from mer_data.utterance_rules import run_forward
 from mer_data.utterances import (
-    MODALITIES,
+    FRAME_MODALITIES,
     NO_FOLD,
     UTTERANCE_COLUMNS,
     DroppedUtterance,
@@ -112,7 +112,9 @@ class ComputationalSequences:
     @cached_property
     def streams(self) -> dict[str, Stream]:
         """Audio and vision, as far as the folder has them, after the choice of columns."""
-        return {modality: self._stream(modality) for modality in MODALITIES if modality in self._sequences}
+        return {
+            modality: self._stream(modality) for modality in FRAME_MODALITIES if modality in self._sequences
+        }
 
     @property
     def num_blocks(self) -> int:
@@ -317,7 +319,7 @@ def _check_roles(folder: Path, manifest: SourceManifest, choices: SourceChoices,
         raise SourceError(
             "neither words nor transcripts", where=folder, found=unused or None, do="Add the words .csd file"
         )
-    wanted = [modality for modality in MODALITIES if modality not in choices.without]
+    wanted = [modality for modality in FRAME_MODALITIES if modality not in choices.without]
     absent = [modality for modality in wanted if modality not in found.sequences]
     if absent and len(absent) < len(wanted):
         raise SourceError(

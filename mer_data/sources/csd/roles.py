@@ -20,7 +20,7 @@ from mer_data.sources.csd.csd_files import ComputationalSequence
 from mer_data.sources.label_table import is_label_table
 from mer_data.sources.transcripts import read_transcripts
 from mer_data.tasks import LABEL_RANGE
-from mer_data.utterances import MODALITIES
+from mer_data.utterances import FRAME_MODALITIES
 
 _PROBED_VIDEOS = 20
 """Videos whose values are looked at to tell labels from features."""
@@ -164,7 +164,9 @@ def _role_by_content(sequence: ComputationalSequence, manifest: SourceManifest) 
     features, _ = sequence.read(sequence.videos[0])
     if features.dtype.kind in "SOU":
         return "words", "its values are words"
-    named = [known for known in manifest.features if known.role in MODALITIES and known.names(sequence.path)]
+    named = [
+        known for known in manifest.features if known.role in FRAME_MODALITIES and known.names(sequence.path)
+    ]
     if len(named) == 1:
         return named[0].role, f"its file is named as {named[0].name}"
     columns = next((known.columns for known in manifest.features if known.role == "labels"), None) or (0,)
@@ -223,7 +225,7 @@ def _pick(role: str, found: Sequence[Candidate], name: str | None, folder: Path)
             f"several {role} files",
             where=folder,
             found="; ".join(one.describe() for one in chosen),
-            do=f"Choose one by --{role} " + ("NAME or " if role in MODALITIES else "") + "PATH",
+            do=f"Choose one by --{role} " + ("NAME or " if role in FRAME_MODALITIES else "") + "PATH",
         )
     return chosen[0] if chosen else None
 

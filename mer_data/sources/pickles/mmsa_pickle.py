@@ -32,10 +32,17 @@ from mer_data.sources.pickles.mmsa_values import (
     videos_of,
 )
 from mer_data.tasks import LABEL_RANGE
-from mer_data.utterances import FOLDS, MODALITIES, UTTERANCE_COLUMNS, DroppedUtterance, Ragged, UtteranceBlock
+from mer_data.utterances import (
+    FOLDS,
+    FRAME_MODALITIES,
+    UTTERANCE_COLUMNS,
+    DroppedUtterance,
+    Ragged,
+    UtteranceBlock,
+)
 
 _TEXTS = ("id", "raw_text")
-_NUMBERS = ("text_bert", *MODALITIES, "regression_labels")
+_NUMBERS = ("text_bert", *FRAME_MODALITIES, "regression_labels")
 _LENGTHS = ("audio_lengths", "vision_lengths")
 
 
@@ -166,12 +173,12 @@ class MmsaPickle:
         wanted: list[int | str] = [num_rows]
         if key == "text_bert":
             wanted += [3, "T"]
-        elif key in MODALITIES:
+        elif key in FRAME_MODALITIES:
             wanted += ["T", widths.get(key, "d")]
         if array is None:
             raise self._unlike(fold, key, _described(value), wanted)
         self._check_shape(fold, key, str(array.dtype), array.shape, wanted)
-        if key in MODALITIES:
+        if key in FRAME_MODALITIES:
             if array.shape[2] == 0:
                 raise SourceError(
                     f"{key!r} has no columns", where=self._where(fold), found=f"shape {array.shape}"
@@ -211,7 +218,7 @@ class MmsaPickle:
         """ "unaligned" when the file has frame lengths of its own, or not as many steps as word pieces."""
         train = self._folds["train"].numbers
         pieces = train["text_bert"].shape[2]
-        beside = all(train[modality].shape[1] == pieces for modality in MODALITIES)
+        beside = all(train[modality].shape[1] == pieces for modality in FRAME_MODALITIES)
         return "aligned" if beside and not self._has_lengths else "unaligned"
 
     @property
@@ -228,7 +235,7 @@ class MmsaPickle:
     def streams(self) -> dict[str, Stream]:
         """Audio and vision as they are in the file, under the name of the file."""
         result = {}
-        for modality in MODALITIES:
+        for modality in FRAME_MODALITIES:
             width = self._folds["train"].numbers[modality].shape[2]
             columns = tuple(f"{modality}_{index}" for index in range(width))
             result[modality] = Stream(f"{self._path.stem}_{modality}", columns, None)
@@ -269,7 +276,7 @@ class MmsaPickle:
         text_bert = fold.numbers["text_bert"]
         text_lengths = text_bert[:, 1].sum(axis=1).astype(np.int64)
         streams = {}
-        for modality in MODALITIES:
+        for modality in FRAME_MODALITIES:
             with np.errstate(over="ignore"):  # the build counts what is infinite
                 padded = fold.numbers[modality].astype(np.float32, copy=False)
             if fold.lengths:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mer_data.errors import SourceError
 from mer_data.sources.clip_ids import ClipNumbers
-from mer_data.utterances import MODALITIES, utterance_id
+from mer_data.utterances import FRAME_MODALITIES, utterance_id
 
 _ID = re.compile(r"(?P<video>.+)\$_\$(?P<segment>[0-9]{1,9})")
 _BRACKETS = re.compile(r"(?P<video>.+)\[(?P<segment>[0-9]{1,9})\]")
@@ -203,12 +203,13 @@ def lengths_of(
     Raises:
         SourceError: a length that is no whole number, below 0, or above what its array has.
     """
-    given = {modality: part[f"{modality}_lengths"] for modality in MODALITIES}
+    given = {modality: part[f"{modality}_lengths"] for modality in FRAME_MODALITIES}
     for modality, lengths in given.items():
         wrong = ~((lengths >= 0) & (lengths == np.floor(lengths)) & np.isfinite(lengths))
         _refuse_lengths(modality, lengths, wrong, names, where, "whole numbers from 0")
     audio, vision = (
-        np.clip(given[modality], 0, np.iinfo(np.int64).max // 2).astype(np.int64) for modality in MODALITIES
+        np.clip(given[modality], 0, np.iinfo(np.int64).max // 2).astype(np.int64)
+        for modality in FRAME_MODALITIES
     )
     if _are_swapped(audio, vision, part["audio"], part["vision"]):
         return {"audio": vision, "vision": audio}, True
