@@ -16,13 +16,13 @@ import click
 from click.shell_completion import CompletionItem
 
 from mer_data.errors import MerDataError
+from mer_data.progress import Progress
 from mer_data.seeds import MAX_SEED
 
 if TYPE_CHECKING:
     from mer_data.utterances import DroppedUtterance
 
 F = TypeVar("F", bound=Callable[..., Any])
-Progress = Callable[[int, int], None]
 
 
 class OneLineErrors(click.Group):
@@ -149,14 +149,17 @@ def json_option(function: F) -> F:
 
 
 @contextmanager
-def progress_bar(label: str) -> Iterator[Progress]:
-    """A bar on stderr, quiet when that is not a terminal."""
+def progress_bar(label: str = "", *, quiet: bool = False) -> Iterator[Progress]:
+    """Show a bar on stderr, quiet when that is not a terminal; a text of the progress replaces its label."""
     from tqdm import tqdm
 
-    with tqdm(desc=label, disable=not sys.stderr.isatty(), file=sys.stderr, leave=False) as bar:
+    hidden = quiet or not sys.stderr.isatty()
+    with tqdm(desc=label or None, disable=hidden, file=sys.stderr, leave=False) as bar:
 
-        def update(done: int, total: int) -> None:
+        def update(done: int, total: int, text: str = "", /) -> None:
             bar.total = total
+            if text:
+                bar.set_description(text, refresh=False)
             bar.update(done - bar.n)
 
         yield update

@@ -1,4 +1,4 @@
-"""Progress bars of a download: one for each file that is coming, and one for all."""
+"""The one form in which work reports its progress, and the bars of a download."""
 
 from __future__ import annotations
 
@@ -6,7 +6,23 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
+
+Tell = Callable[[str], None]
+"""Called with a line for a person: what becomes of something, or a warning."""
+
+
+class Progress(Protocol):
+    """Called as work goes on."""
+
+    def __call__(self, done: int, total: int, text: str = "", /) -> None:
+        """Report progress.
+
+        Args:
+            done: items done so far.
+            total: items in all.
+            text: what is being worked on; empty where the bar's own label says it.
+        """
 
 
 @contextmanager
