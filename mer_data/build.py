@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from mer_data.preparation import (
     Prepared,
     limits_of,
 )
+from mer_data.progress import Progress
 from mer_data.sources import Source, SourceFile, Stream
 from mer_data.sources.expected import PublishedCount
 from mer_data.store.writer import writing_store
@@ -63,7 +64,7 @@ def build_store(
     alignment: Alignment,
     tokenizer: str | None = None,
     without: Sequence[str] = (),
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     workers: int = 1,
 ) -> BuildReport:
     """Build the store of ``source`` at ``target``; the file appears only when complete.

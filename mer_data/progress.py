@@ -25,6 +25,28 @@ class Progress(Protocol):
         """
 
 
+def ignore_progress(done: int, total: int, text: str = "", /) -> None:
+    """Report to nobody."""
+
+
+def part_of_progress(progress: Progress | None, start: int, size: int, total: int) -> Progress | None:
+    """Return the progress of one part of the work, which reports it as progress of the whole.
+
+    Args:
+        progress: of the whole; None: nobody asks.
+        start: items of the whole before the part.
+        size: items of the whole in the part, however many steps the part itself counts.
+        total: items of the whole.
+    """
+    if progress is None:
+        return None
+
+    def report(done: int, of: int, text: str = "", /) -> None:
+        progress(start + size * done // max(1, of), total, text)
+
+    return report
+
+
 @contextmanager
 def transfer_bars(sizes: Mapping[str, int | None]) -> Iterator[Callable[[str, int, int | None], None]]:
     """Bars on stderr, quiet when that is not a terminal; what is yielded may be called from any thread.

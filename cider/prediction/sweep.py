@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import cast
 
@@ -29,11 +28,11 @@ from cider.scoring.prediction_frame import (
 )
 from mer_data.errors import DamagedRunError, RunError
 from mer_data.files.writing import sha256_text
+from mer_data.progress import Progress
 from mer_data.statistics.class_statistics import ClassStatistics, class_statistics
 from mer_data.tasks import get_task
 from mer_data.text.encoder import TextEncoder
 
-Progress = Callable[[int, int], None]
 _AGAIN = "Make them again with `cider evaluate RUN`, without --report-only"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from cider.runs.experiment import Experiment
 from cider.runs.split_inputs import statistics_input, vocabulary_input
+from mer_data.progress import Progress
 from mer_data.statistics.class_statistics import class_statistics
 from mer_data.statistics.vocabulary import counterfactual_vocabulary
 from mer_data.text.encoder import load_text_encoder
@@ -15,7 +16,7 @@ def make_missing_inputs(
     experiment: Experiment,
     tell: Callable[[str], None],
     *,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> None:
     """Write what ``mer-data statistics`` and ``mer-data counterfactual-vocab`` would, as far as it is needed.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from mer_data.export.card import write_card
 from mer_data.export.facts import Facts
 from mer_data.export.folders import complete_folder_or_absent
 from mer_data.export.rows import fold_rows, in_groups
+from mer_data.progress import Progress
 from mer_data.splits import SplitManifest
 from mer_data.store.reader import FeatureStore
 from mer_data.tasks import TASKS
@@ -86,7 +87,7 @@ def export_datasets(
     target: str | Path,
     facts: Facts,
     *,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> DatasetsExport:
     """Write ``store``, divided by ``split``; nothing is cut or padded.
 

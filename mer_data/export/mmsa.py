@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mer_data.errors import ExportError
 from mer_data.export.rows import fold_rows
 from mer_data.files.writing import complete_or_absent
+from mer_data.progress import Progress
 from mer_data.splits import SplitManifest
 from mer_data.store.reader import FeatureStore
 from mer_data.tasks import TASKS
@@ -53,7 +54,7 @@ def export_mmsa(
     text_encoder: str | None = None,
     pad_to: PadTo = "longest",
     at_least_one_frame: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> MmsaExport:
     """Write ``store``, divided by ``split``, as one pickle; the file appears only when complete.
 

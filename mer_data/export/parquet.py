@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from mer_data.export.arrow import UTTERANCE_TYPES, WORD_TYPES, utterance_arrays, word_arrays
 from mer_data.export.rows import fold_rows, in_groups
 from mer_data.files.writing import complete_or_absent
+from mer_data.progress import Progress
 from mer_data.splits import SplitManifest
 from mer_data.store.reader import FeatureStore
 from mer_data.tasks import TASKS
@@ -48,7 +48,7 @@ def export_parquet(
     split: SplitManifest,
     target: str | Path,
     *,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> ParquetExport:
     """Write ``store``, divided by ``split``; nothing is cut or padded. Memory holds a few hundred utterances.
 

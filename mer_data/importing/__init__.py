@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from mer_data.errors import MerDataError, SourceError, WriteError
 from mer_data.importing.options import Imported, ImportOptions
 from mer_data.importing.placing import place
 from mer_data.importing.processed import import_processed
+from mer_data.progress import Progress
 from mer_data.sources.recognise import Recognised, UnknownFileError, recognise
 
 __all__ = ["ImportOptions", "ImportReport", "Imported", "import_path"]
@@ -32,7 +33,7 @@ class ImportReport:
 
 
 def import_path(
-    path: str | Path, options: ImportOptions | None = None, progress: Callable[[int, int], None] | None = None
+    path: str | Path, options: ImportOptions | None = None, progress: Progress | None = None
 ) -> ImportReport:
     """Import a file, or every file in a folder and below it.
 
@@ -78,9 +79,7 @@ def import_path(
     return ImportReport(tuple(imported), failed, others)
 
 
-def _import(
-    found: Recognised, options: ImportOptions, progress: Callable[[int, int], None] | None
-) -> Imported:
+def _import(found: Recognised, options: ImportOptions, progress: Progress | None) -> Imported:
     return import_processed(found, options, progress) if found.source else place(found, options)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from mer_data.errors import SourceError, SplitError, StoreError
 from mer_data.files.writing import refuse_overwrite, sha256_file
 from mer_data.importing.options import Imported, ImportOptions
 from mer_data.importing.placing import place
+from mer_data.progress import Progress
 from mer_data.sources.catalogue import Collection, SourceManifest
 from mer_data.sources.folds import standard_folds
 from mer_data.sources.pickles.mmsa_pickle import MmsaPickle
@@ -31,9 +32,7 @@ GENERATOR = "found_in_file"
 _BATCH = 256
 
 
-def import_processed(
-    found: Recognised, options: ImportOptions, progress: Callable[[int, int], None] | None = None
-) -> Imported:
+def import_processed(found: Recognised, options: ImportOptions, progress: Progress | None = None) -> Imported:
     """Make a store and a split manifest of a processed file.
 
     The store has the standard folds of the corpus, where they are known; the folds inside the file become the
@@ -126,7 +125,7 @@ def _store(
     target: Path,
     alignment: Alignment,
     options: ImportOptions,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
 ) -> tuple[FeatureStore, BuildReport, bool]:
     """The store, what its build changed, and whether it is new; one with the same content stays as it is."""
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mer_data.progress import Progress
 from mer_data.reports.formatting import mean_and_deviation
 from mer_data.splits import SplitManifest
 from mer_data.splits.shift.divergence import random_side
@@ -33,9 +33,7 @@ class ProbeScores:
 class EncoderProbe:
     """Logistic regression on the embeddings of one store, for any split and task."""
 
-    def __init__(
-        self, store: FeatureStore, encoder_name: str, progress: Callable[[int, int], None] | None = None
-    ) -> None:
+    def __init__(self, store: FeatureStore, encoder_name: str, progress: Progress | None = None) -> None:
         """Encode every text of the store once.
 
         Raises:
@@ -92,7 +90,7 @@ class EncoderProbe:
 
 
 def sentence_embeddings(
-    store: FeatureStore, encoder_name: str, progress: Callable[[int, int], None] | None = None
+    store: FeatureStore, encoder_name: str, progress: Progress | None = None
 ) -> NDArray[np.float64]:
     """The mean of the last hidden states over the word pieces of every text (N, d), special tokens included.
 

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mer_data.errors import SplitError
+from mer_data.progress import Progress, part_of_progress
 from mer_data.splits.initial_assignment import (
     Start,
     random_units,
@@ -24,7 +25,7 @@ from mer_data.splits.initial_assignment import (
 )
 from mer_data.splits.manifest import SplitManifest
 from mer_data.splits.pool import Pool, make_pool
-from mer_data.splits.search import DivergenceTable, Progress, SwapSearch
+from mer_data.splits.search import DivergenceTable, SwapSearch
 from mer_data.splits.settings import RepartitionSettings
 from mer_data.splits.shift.measure import ShiftMeter
 from mer_data.splits.standard import ids_by_fold
@@ -159,7 +160,7 @@ def _strongest(pool: Pool, settings: RepartitionSettings, progress: Progress | N
         limits, sizes = start.limits, np.bincount(unit_of)
         course = SwapSearch(table, start.shifted, kinds=start.kinds, limits=limits, rng=rng, sizes=sizes)
         steps = (settings.steps_per_utterance or 0) * len(pool.frame)
-        course.run(steps, _part_of(progress, restart, settings.restarts))
+        course.run(steps, part_of_progress(progress, restart * steps, steps, settings.restarts * steps))
         return _SearchResult(course, unit_of, course.totals - course.totals[0], course.keeps_size())
 
     return max(
@@ -174,13 +175,6 @@ def _start(
     if settings.group_by == "video":
         return video_start(pool.table, unit_of, pool.num_shifted, settings.label_tolerance, rng)
     return utterance_start(pool.table, pool.num_shifted, rng)
-
-
-def _part_of(progress: Progress | None, part: int, parts: int) -> Progress | None:
-    """Progress of one of several equal parts."""
-    if progress is None:
-        return None
-    return lambda done, total: progress(part * total + done, parts * total)
 
 
 def _swaps_at(course: _SearchResult, severities: Sequence[float]) -> list[int]:

@@ -6,12 +6,12 @@ classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mer_data.progress import Progress
 from mer_data.splits.shift.divergence import x_log2_x
 from mer_data.splits.shift.words import WordTable
 from mer_data.utterances import Ragged
@@ -24,8 +24,6 @@ SIZE_PENALTY = 0.3
 the end thirty times the temperature, so that units of different sizes come back to the size asked for."""
 SCALE = 2.0**32
 """Bits are kept as whole multiples of 2**-32: their sums do not depend on the order of adding."""
-
-Progress = Callable[[int, int], None]
 
 
 class DivergenceTable:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from mer_data.errors import SplitError
 from mer_data.files.writing import refuse_overwrite
+from mer_data.progress import Progress
 from mer_data.splits.manifest import SplitManifest
 from mer_data.splits.published import apply_manifest, load_published, split_name
 from mer_data.splits.repartition import repartition
-from mer_data.splits.search import Progress
 from mer_data.splits.settings import RepartitionSettings
 from mer_data.tasks import Task
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mer_data.errors import DAMAGE, StatisticsError
 from mer_data.files.hdf5_faults import FileKind
 from mer_data.files.hdf5_files import CHECKSUMMED, open_hdf5, writing_hdf5
+from mer_data.progress import Progress
 from mer_data.splits import SplitManifest
 from mer_data.statistics.integrity import StatisticsFile
 from mer_data.store.reader import FeatureStore, content_digest
@@ -156,7 +157,7 @@ def class_statistics(
     task: Task,
     encoder: TextEncoder,
     *,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> ClassStatistics:
     """Compute the statistics of the training fold.
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mer_data.progress import Progress
 from mer_data.store.reader import FeatureStore
 from mer_data.text.encoder import TextEncoder
 from mer_data.torch_data.batches import make_loader
@@ -20,7 +19,7 @@ def utterance_means(
     rows: NDArray[np.int64],
     encoder: TextEncoder,
     *,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.bool_]]]:
     """Mean over the steps of every utterance, for "text", "audio" and "vision".
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from itertools import pairwise
@@ -18,11 +18,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from mer_data.progress import Progress
 from mer_data.store.reader import JSON_ATTRIBUTES, STRING_COLUMNS, content_digest
 from mer_data.utterances import FRAME_MODALITIES, UTTERANCE_COLUMNS
 from mer_data.verify.findings import DAMAGE, Findings, one_line
-
-Progress = Callable[[int, int], None]
 
 GROUPS = ("words", "tokens", *FRAME_MODALITIES)
 _NUMBERS = {"segment": "i", "start_s": "f", "end_s": "f", "label": "f"}

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+from mer_data.progress import Progress, part_of_progress
 from mer_data.verify.artefacts import Artefact, Surroundings, find_artefacts, surroundings
 from mer_data.verify.findings import LEVELS, Finding, Findings, Level
-from mer_data.verify.reading import Progress
 from mer_data.verify.split import verify_split
 from mer_data.verify.statistics import verify_statistics, verify_vocabulary
 from mer_data.verify.store import verify_store
@@ -68,7 +68,9 @@ def verify(path: str | Path, progress: Progress | None = None, *, make_again: bo
         beside = surroundings(pairs[0][0])
         try:
             for artefact, size in pairs:
-                found = _verify_one(artefact, beside, _share(progress, done, size, total), make_again)
+                found = _verify_one(
+                    artefact, beside, part_of_progress(progress, done, size, total), make_again
+                )
                 findings += sorted(found, key=lambda finding: LEVELS.index(finding.level))
                 done += size
                 if progress is not None:
@@ -78,13 +80,6 @@ def verify(path: str | Path, progress: Progress | None = None, *, make_again: bo
         finally:
             beside.close()
     return Verification(tuple(artefact.path for artefact in artefacts), tuple(findings))
-
-
-def _share(progress: Progress | None, before: int, size: int, total: int) -> Progress | None:
-    """Progress of one file as a share of all."""
-    if progress is None:
-        return None
-    return lambda done, of: progress(before + size * done // max(1, of), total)
 
 
 def _verify_one(

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from mer_data.errors import StoreError
 from mer_data.files.hdf5_files import open_hdf5
+from mer_data.progress import Progress, ignore_progress
 from mer_data.store.reader import FORMAT, STORE_FILE, VERSION, utterance_digest
 from mer_data.text.tokenizer import Tokenizer
 from mer_data.utterances import FRAME_MODALITIES, UTTERANCE_COLUMNS
 from mer_data.verify.findings import DAMAGE, Finding, Findings, one_line
 from mer_data.verify.mixed import check_mixed_sentences
-from mer_data.verify.reading import OFFSETS_OF, STRINGS, Progress, StoreContent, read_content
+from mer_data.verify.reading import OFFSETS_OF, STRINGS, StoreContent, read_content
 from mer_data.verify.rows import check_frames, check_tokens, check_utterances, check_words
 from mer_data.verify.words_and_frames import check_any_frames, check_words_of_texts
 
@@ -31,7 +32,7 @@ def verify_store(path: str | Path, progress: Progress | None = None) -> list[Fin
     """
     path = Path(path)
     findings = Findings(path)
-    report = progress or (lambda done, total: None)
+    report = progress or ignore_progress
     try:
         with open_hdf5(path, STORE_FILE) as file:
             if not _check_format(file, findings):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mer_data.progress import Progress
 from mer_data.reports.charts.shift import CurvePanel, Spread, curves
 from mer_data.reports.encoder_probe import EncoderProbe, ProbeScores
 from mer_data.reports.formatting import count_of, mean_and_deviation, measure, number, percent_spread, spread
@@ -74,7 +75,7 @@ def severity_curve(
     seeds: Sequence[int],
     *,
     encoder: EncoderProbe | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> SeverityCurve:
     """Search once a seed, with the default parameters, and measure the splits at every severity.
 
@@ -130,13 +131,15 @@ def severity_curve(
     )
 
 
-def _part_of(
-    progress: Callable[[int, int], None] | None, part: int, parts: int
-) -> Callable[[int, int], None] | None:
+def _part_of(progress: Progress | None, part: int, parts: int) -> Progress | None:
     """Progress of one of several equal parts."""
     if progress is None:
         return None
-    return lambda done, total: progress(part * total + done, parts * total)
+
+    def report(done: int, total: int, text: str = "", /) -> None:
+        progress(part * total + done, parts * total)
+
+    return report
 
 
 def _recorded(values: dict[str, Any], own: str) -> ProbeScores:

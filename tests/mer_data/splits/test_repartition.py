@@ -196,7 +196,7 @@ def test_whole_videos_stay_in_one_fold(corpus_maker, series, side):
 def test_the_generator_names_all_parameters_and_progress_reaches_the_end(corpus, series):
     calls = []
     (split,) = series(
-        corpus, [0.25], seed=2, restarts=3, progress=lambda done, total: calls.append((done, total))
+        corpus, [0.25], seed=2, restarts=3, progress=lambda done, total, _="": calls.append((done, total))
     )
     assert split.generator == {
         "name": "repartition",

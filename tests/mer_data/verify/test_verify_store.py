@@ -337,7 +337,8 @@ def test_what_is_no_hdf5_is_told_in_one_finding(tmp_path, small_stores):
 
 def test_progress_reaches_its_end_and_never_falls(small_stores):
     seen = []
-    verify(small_stores["unaligned"], lambda done, total: seen.append((done, total)))
+    result = verify(small_stores["unaligned"], lambda done, total, _="": seen.append((done, total)))
+    assert not result.num("error")
     assert seen[-1][0] == seen[-1][1] == small_stores["unaligned"].stat().st_size
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
 
