@@ -21,6 +21,11 @@ WORD_DTYPE = np.dtype([("token", "O"), ("start_s", "f8"), ("end_s", "f8")])
 """One timestamped word: its text, and its interval in seconds of the video."""
 
 
+def offsets_of(lengths: Sequence[int] | NDArray[np.integer]) -> NDArray[np.int64]:
+    """Return where rows of these lengths (N,) begin, and where the last one ends (N + 1,)."""
+    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
+
+
 @dataclass(frozen=True)
 class Ragged:
     """Rows of different lengths: ``values`` (sum of lengths, ...) and int64 ``offsets`` (N + 1,)."""
@@ -31,10 +36,8 @@ class Ragged:
     @classmethod
     def from_rows(cls, rows: Sequence[NDArray[Any]], like: NDArray[Any]) -> Ragged:
         """Concatenate ``rows``; ``like`` gives dtype and trailing shape where there are none."""
-        lengths = [len(row) for row in rows]
-        offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
         values = np.concatenate(rows) if rows else like[:0]
-        return cls(values.astype(like.dtype, copy=False), offsets)
+        return cls(values.astype(like.dtype, copy=False), offsets_of([len(row) for row in rows]))
 
     @classmethod
     def joined(cls, parts: Sequence[Ragged]) -> Ragged:
@@ -42,8 +45,7 @@ class Ragged:
         if len(parts) == 1:
             return parts[0]
         lengths = np.concatenate([part.lengths for part in parts])
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        return cls(np.concatenate([part.values for part in parts]), offsets)
+        return cls(np.concatenate([part.values for part in parts]), offsets_of(lengths))
 
     def __len__(self) -> int:
         """Number of rows N."""
@@ -52,6 +54,14 @@ class Ragged:
     def __getitem__(self, index: int) -> NDArray[Any]:
         """Row ``index`` as a view."""
         return self.values[self.offsets[index] : self.offsets[index + 1]]
+
+    def take(self, rows: NDArray[np.int64]) -> Ragged:
+        """Return some rows, in the order asked for."""
+        lengths = self.lengths[rows]
+        offsets = offsets_of(lengths)
+        # The place of a value is its row's first place and how far into the row it is.
+        places = np.arange(offsets[-1]) + np.repeat(self.offsets[rows] - offsets[:-1], lengths)
+        return Ragged(self.values[places], offsets)
 
     @property
     def lengths(self) -> NDArray[np.int64]:

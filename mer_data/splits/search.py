@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mer_data.progress import Progress
 from mer_data.splits.shift.divergence import x_log2_x
 from mer_data.splits.shift.words import WordTable
-from mer_data.utterances import Ragged
+from mer_data.utterances import Ragged, offsets_of
 
 NUM_PROBES = 200
 FINAL_TEMPERATURE = 0.01
@@ -48,13 +48,13 @@ class DivergenceTable:
         most = np.concatenate([table.counts.ravel(), table.counts.sum(axis=1)])
         added = smoothing * np.concatenate([np.tile(table.prior, num_words), np.ones(num_words)])
         sign = np.where(np.arange(len(most)) < table.counts.size, 1.0, -1.0)
-        self.starts = np.concatenate([[0], np.cumsum(most + 1)[:-1]]).astype(np.int64)
+        self.starts = offsets_of(most + 1)[:-1]
         owner = np.repeat(np.arange(len(most)), most + 1)
         count = np.arange(len(owner)) - self.starts[owner]
         bits = x_log2_x(count + added[owner]) + x_log2_x(most[owner] - count + added[owner])
         self.values = np.rint(sign[owner] * bits * SCALE).astype(np.int64)
 
-        utterance = np.repeat(np.arange(len(table.present)), table.present.lengths)
+        utterance = table.present.owners
         words = table.present.values
         # One number for a unit and a cell; sorted, equal ones are neighbours and are counted.
         keys = np.concatenate([words * num_classes + table.classes[utterance], table.counts.size + words])
@@ -178,7 +178,7 @@ class SwapSearch:
     def keeps_size(self) -> NDArray[np.bool_]:
         """Whether the shifted side has as many utterances as at the start, there and after every swap."""
         leaves, enters = self._sizes[self._swaps].T
-        return np.concatenate([[0], np.cumsum(enters - leaves)]) == 0
+        return offsets_of(enters - leaves) == 0
 
     def state(self, swaps: int) -> NDArray[np.bool_]:
         """Units on the shifted side (U,) after the first ``swaps`` accepted ones."""

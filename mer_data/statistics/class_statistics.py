@@ -18,7 +18,8 @@ from mer_data.files.hdf5_files import CHECKSUMMED, open_hdf5, writing_hdf5
 from mer_data.progress import Progress
 from mer_data.splits import SplitManifest
 from mer_data.statistics.integrity import StatisticsFile
-from mer_data.store.reader import FeatureStore, content_digest
+from mer_data.store.digests import content_digest
+from mer_data.store.reader import FeatureStore
 from mer_data.tasks import Task, get_task
 from mer_data.utterances import FRAME_MODALITIES, MODALITIES
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -22,11 +21,12 @@ from mer_data.errors import StoreError
 from mer_data.files.hdf5_faults import FileKind
 from mer_data.files.hdf5_files import FileIdentity, identity_if_trusted, open_hdf5
 from mer_data.text.tokenizer import Tokenizer
-from mer_data.utterances import FRAME_MODALITIES, UTTERANCE_COLUMNS, WORD_DTYPE, Ragged
+from mer_data.utterances import FRAME_MODALITIES, UTTERANCE_COLUMNS, WORD_DTYPE, Ragged, offsets_of
 
 FORMAT = "mer-data/store"
 VERSION = 2
 """From version 2 on, audio or vision may be absent; a store with both is written as version 1."""
+JSON_ATTRIBUTES = ("sources", "columns", "feature_sets", "frame_rate_hz", "limits", "cleaning")
 STRING_COLUMNS = ("id", "video_id", "text", "fold")
 _VALUES_OF = {"words": "words/times", "tokens": "tokens/ids"} | {m: f"{m}/values" for m in FRAME_MODALITIES}
 _BUILD_AGAIN = "Build it again with `mer-data build --force`"
@@ -58,6 +58,7 @@ class FeatureStore:
         self._trusted: FileIdentity | None = None
         self._owner = -1
         self._datasets: dict[str, h5py.h5d.DatasetID] = {}
+        self._arrays: dict[str, NDArray[Any]] = {}  # offsets and word pieces, kept once read
         self._shorter: dict[str, int] = {}
 
     @classmethod
@@ -70,9 +71,9 @@ class FeatureStore:
         store = cls(Path(path))
         if not store.path.is_file():
             raise StoreError("no store", where=store.path, do="Make it with `mer-data build`")
-        attributes = store._read_attributes()
-        if attributes.get("format") != FORMAT:
-            found = attributes.get("format")
+        with store._checked():
+            attributes = dict(store._h5.attrs)
+        if (found := attributes.get("format")) != FORMAT:
             raise StoreError("not a feature store", where=store.path, found=found, expected=FORMAT)
         with store._checked():
             version = int(attributes.get("version", 0))
@@ -99,12 +100,8 @@ class FeatureStore:
 
     def __getstate__(self) -> dict[str, Any]:
         """Only the path and the limits travel to another process, and that the file has been examined."""
-        kept = {"path": self.path, "_shorter": self._shorter, "_trusted": identity_if_trusted(self.path)}
-        return {**kept, "_file": None, "_owner": -1, "_datasets": {}}
-
-    def _read_attributes(self) -> dict[str, Any]:
-        with self._checked():
-            return dict(self._h5.attrs)
+        kept = {"_shorter": self._shorter, "_trusted": identity_if_trusted(self.path)}
+        return vars(FeatureStore(self.path)) | kept
 
     def attribute(self, name: str) -> Any:
         """One attribute; JSON-encoded ones are decoded."""
@@ -170,12 +167,9 @@ class FeatureStore:
         """The tokenizer that made the tokens."""
         with self._checked():
             text = bytes(self._h5["tokens/tokenizer_json"][()]).decode("utf-8")
-        name = str(self.attribute("tokenizer"))
         try:
-            return Tokenizer.from_json(name, text)
-        except StoreError:
-            raise
-        except Exception as error:  # the library knows no narrower class
+            return Tokenizer.from_json(str(self.attribute("tokenizer")), text)
+        except ValueError as error:
             raise StoreError("cannot read the tokenizer", where=self.path, do=_BUILD_AGAIN) from error
 
     @cached_property
@@ -197,9 +191,8 @@ class FeatureStore:
     def words(self, index: int) -> NDArray[Any]:
         """Timestamped words (dtype ``WORD_DTYPE``) of one utterance."""
         offsets = self._offsets("words")
-        if not 0 <= index < len(offsets) - 1:
-            raise IndexError(f"row {index} is out of bounds of {len(offsets) - 1} utterances")
-        start, end = offsets[index : index + 2]
+        (row,) = _checked_rows([index], offsets)
+        start, end = offsets[row : row + 2]
         with self._checked():
             group = self._h5["words"]
             text_start, *ends = group["token_offsets"][start : end + 1]
@@ -215,11 +208,8 @@ class FeatureStore:
         Raises:
             StoreError: a chunk fails its checksum.
         """
-        return StoreRows(
-            token_ids=self._tokens("ids", indices),
-            token_words=self._tokens("words", indices),
-            streams={modality: self._frames(modality, indices) for modality in self.modalities},
-        )
+        streams = {modality: self._frames(modality, indices) for modality in self.modalities}
+        return StoreRows(self._tokens("ids", indices), self._tokens("words", indices), streams)
 
     def read_tokens(self, indices: Sequence[int] | NDArray[np.integer]) -> Ragged:
         """Word pieces of the rows ``indices``, without their frames; raises as ``read`` does."""
@@ -242,15 +232,17 @@ class FeatureStore:
         if key not in self._arrays:
             with self._checked():
                 self._arrays[key] = self._h5[key][()]
-        offsets, values = self._offsets("tokens"), self._arrays[key]
-        starts, lengths, places = _spans(indices, offsets)
-        within = np.arange(places[-1]) - np.repeat(places[:-1] - starts, lengths)
+        offsets = self._offsets("tokens")
+        rows = _checked_rows(indices, offsets)
         with self._checked():
-            return Ragged(values[within], places)
+            return Ragged(self._arrays[key], offsets).take(rows)
 
     def _frames(self, modality: str, indices: Sequence[int] | NDArray[np.integer]) -> Ragged:
         """Rows of a stream, each read straight to its place; neighbours in the file in one go."""
-        starts, lengths, places = _spans(indices, self._offsets(modality))
+        offsets = self._offsets(modality)
+        rows = _checked_rows(indices, offsets)
+        starts, lengths = offsets[rows], offsets[rows + 1] - offsets[rows]
+        places = offsets_of(lengths)
         with self._checked():
             file = self._h5  # first: in another process it opens the file again and forgets the datasets
             if modality not in self._datasets:
@@ -258,6 +250,7 @@ class FeatureStore:
             dataset = self._datasets[modality]
             width = dataset.shape[1]
             values = np.empty((places[-1], width), dtype=np.float32)
+            # Rows that follow each other in the file are one run, read by one call.
             first = np.flatnonzero(np.append(True, starts[1:] != starts[:-1] + lengths[:-1])[: len(starts)])
             space = dataset.get_space()
             sizes = np.add.reduceat(lengths, first) if len(first) else lengths
@@ -282,11 +275,6 @@ class FeatureStore:
                 self._arrays[key] = offsets
         return self._arrays[key]
 
-    @cached_property
-    def _arrays(self) -> dict[str, NDArray[Any]]:
-        """Offsets and word pieces, kept once read."""
-        return {}
-
     def close(self) -> None:
         """Close the file; the next read opens it again."""
         if self._file is not None and self._owner == os.getpid():
@@ -294,45 +282,15 @@ class FeatureStore:
         self._file, self._datasets = None, {}
 
 
-JSON_ATTRIBUTES = ("sources", "columns", "feature_sets", "frame_rate_hz", "limits", "cleaning")
-
-
-def utterance_digest(utterances: pd.DataFrame) -> str:
-    """SHA-256 over id, label (as float32) and text of every utterance, in the order of the ids."""
-    digest = hashlib.sha256()
-    ordered = utterances.sort_values("id")
-    labels = ordered["label"].to_numpy(np.float32).tolist()
-    for row in zip(ordered["id"], labels, ordered["text"], strict=True):
-        digest.update(json.dumps(row).encode())
-    return f"sha256:{digest.hexdigest()}"
-
-
-def content_digest(file: h5py.File) -> str:
-    """SHA-256 over every dataset (name, type, shape, bytes) and attribute but this one."""
-    digest = hashlib.sha256()
-    names: list[str] = []
-    file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
-    for name in sorted(names):
-        dataset = file[name]
-        digest.update(f"{name} {dataset.dtype.str} {dataset.shape}".encode())
-        step = max(1, (1 << 22) // max(1, int(np.prod(dataset.shape[1:])) * dataset.dtype.itemsize))
-        for start in range(0, dataset.shape[0], step):
-            digest.update(np.ascontiguousarray(dataset[start : start + step]).tobytes())
-    for name in sorted(set(file.attrs) - {"content_digest"}):
-        digest.update(f"{name}={file.attrs[name]}".encode())
-    return f"sha256:{digest.hexdigest()}"
-
-
-def _spans(
+def _checked_rows(
     indices: Sequence[int] | NDArray[np.integer], offsets: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Start and length of every row asked for, and its offsets among them."""
+) -> NDArray[np.int64]:
+    """Return the rows asked for, which all are in the store."""
     chosen = np.asarray(indices, dtype=np.int64)
     if ((chosen < 0) | (chosen >= len(offsets) - 1)).any():
-        raise IndexError(f"rows {chosen.min()} to {chosen.max()} of {len(offsets) - 1} utterances")
-    starts = offsets[chosen]
-    lengths = offsets[chosen + 1] - starts
-    return starts, lengths, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        found = f"{chosen.min()} to {chosen.max()}"
+        raise IndexError(f"rows {found} are out of bounds of {len(offsets) - 1} utterances")
+    return chosen
 
 
 def _read_strings(group: h5py.Group, name: str) -> list[str]:

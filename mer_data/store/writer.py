@@ -17,14 +17,8 @@ from numpy.typing import NDArray
 from mer_data import utterance_rules as rules
 from mer_data.errors import SourceError
 from mer_data.files.hdf5_files import CHECKSUMMED, writing_hdf5
-from mer_data.store.reader import (
-    FORMAT,
-    JSON_ATTRIBUTES,
-    STRING_COLUMNS,
-    VERSION,
-    content_digest,
-    utterance_digest,
-)
+from mer_data.store.digests import content_digest, utterance_digest
+from mer_data.store.reader import FORMAT, JSON_ATTRIBUTES, STRING_COLUMNS, VERSION
 from mer_data.text.tokenizer import Tokenizer
 from mer_data.utterance_rules import Broken
 from mer_data.utterances import FRAME_MODALITIES, UTTERANCE_COLUMNS, DroppedUtterance, Ragged

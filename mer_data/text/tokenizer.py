@@ -72,8 +72,17 @@ class Tokenizer:
 
     @classmethod
     def from_json(cls, name: str, text: str) -> Tokenizer:
-        """The tokenizer as a store keeps it."""
-        return cls(name, tokenizers.Tokenizer.from_str(text))
+        """Return the tokenizer that a store keeps.
+
+        Raises:
+            StoreError: it lacks a special token.
+            ValueError: the text is no tokenizer.
+        """
+        try:
+            tokenizer = tokenizers.Tokenizer.from_str(text)
+        except Exception as error:  # the library knows no narrower class
+            raise ValueError(str(error)) from error
+        return cls(name, tokenizer)
 
     def to_json(self) -> str:
         """All that is needed to make the tokenizer again."""

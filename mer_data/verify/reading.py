@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer_data.progress import Progress
-from mer_data.store.reader import JSON_ATTRIBUTES, STRING_COLUMNS, content_digest
+from mer_data.store.digests import content_digest
+from mer_data.store.reader import JSON_ATTRIBUTES, STRING_COLUMNS
 from mer_data.utterances import FRAME_MODALITIES, UTTERANCE_COLUMNS
 from mer_data.verify.findings import DAMAGE, Findings, one_line
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from mer_data.errors import StoreError
 from mer_data.files.hdf5_files import open_hdf5
 from mer_data.progress import Progress, ignore_progress
-from mer_data.store.reader import FORMAT, STORE_FILE, VERSION, utterance_digest
+from mer_data.store.digests import utterance_digest
+from mer_data.store.reader import FORMAT, STORE_FILE, VERSION
 from mer_data.text.tokenizer import Tokenizer
 from mer_data.utterances import FRAME_MODALITIES, UTTERANCE_COLUMNS
 from mer_data.verify.findings import DAMAGE, Finding, Findings, one_line
@@ -200,9 +201,7 @@ def _make_tokenizer(content: StoreContent) -> Tokenizer:
     try:
         text = content.arrays["tokens/tokenizer_json"].tobytes().decode("utf-8")
         return Tokenizer.from_json(str(content.attributes.get("tokenizer")), text)
-    except StoreError:
-        raise
-    except Exception as error:  # the tokenizers library raises nothing more particular
+    except ValueError as error:
         raise StoreError(f"tokens/tokenizer_json makes no tokenizer ({one_line(error)})") from error
 
 

@@ -39,6 +39,7 @@ from mer_data.utterances import (
     DroppedUtterance,
     Ragged,
     UtteranceBlock,
+    offsets_of,
 )
 
 _TEXTS = ("id", "raw_text")
@@ -297,5 +298,4 @@ def _described(value: object) -> str:
 def _unpadded(padded: NDArray[Any], lengths: NDArray[np.int64]) -> Ragged:
     """Rows of ``padded`` (N, T, ...) cut to ``lengths`` (N,)."""
     kept = np.arange(padded.shape[1])[None, :] < lengths[:, None]
-    offsets = np.concatenate([[0], np.cumsum(kept.sum(axis=1))]).astype(np.int64)
-    return Ragged(padded[kept], offsets)
+    return Ragged(padded[kept], offsets_of(kept.sum(axis=1)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mer_data.splits.shift.words import NumberedWords, take_rows
+from mer_data.splits.shift.words import NumberedWords
 from mer_data.utterances import Ragged
 
 THRESHOLD = 0.8
@@ -30,7 +30,7 @@ def near_duplicates(
     sets = _by_rarity(words.distinct)
     long_enough = sets.lengths >= MIN_WORDS
     among, others = among[long_enough[among]], others[long_enough[others]]
-    filed, owners = _file_under_rarest(take_rows(sets, others), len(words.vocabulary))
+    filed, owners = _file_under_rarest(sets.take(others), len(words.vocabulary))
     num_rarest = _num_rarest(sets.lengths)
     found = has_overlap(sets.values, sets.offsets, num_rarest, among, others, owners, filed, THRESHOLD)
     return among[found]
@@ -41,8 +41,7 @@ def _by_rarity(distinct: Ragged) -> Ragged:
     how_many = np.bincount(distinct.values)
     rank = np.empty(len(how_many), dtype=np.int64)
     rank[np.argsort(how_many, kind="stable")] = np.arange(len(how_many))
-    row = np.repeat(np.arange(len(distinct)), distinct.lengths)
-    keys = row * max(len(how_many), 1) + rank[distinct.values]
+    keys = distinct.owners * max(len(how_many), 1) + rank[distinct.values]
     keys.sort()
     return Ragged((keys % max(len(how_many), 1)).astype(np.int32), distinct.offsets)
 
@@ -56,6 +55,6 @@ def _file_under_rarest(sets: Ragged, num_words: int) -> tuple[NDArray[np.int64],
     """Where each word's entries begin (V + 1,), and the set that each entry is of."""
     within = np.arange(len(sets.values)) - np.repeat(sets.offsets[:-1], sets.lengths)
     is_rare = within < np.repeat(_num_rarest(sets.lengths), sets.lengths)
-    word, owner = sets.values[is_rare], np.repeat(np.arange(len(sets)), sets.lengths)[is_rare]
+    word, owner = sets.values[is_rare], sets.owners[is_rare]
     order = np.argsort(word, kind="stable")
     return np.searchsorted(word[order], np.arange(num_words + 1)), owner[order]

@@ -22,7 +22,7 @@ from mer_data.splits.shift.divergence import (
 )
 from mer_data.splits.shift.duplicates import MIN_WORDS, THRESHOLD, near_duplicates
 from mer_data.splits.shift.probes import NUM_DECIMALS, bag_of_words_probe, cross_validated
-from mer_data.splits.shift.words import NumberedWords, WordTable, take_rows
+from mer_data.splits.shift.words import NumberedWords, WordTable
 from mer_data.tasks import Task
 from mer_data.utterances import FOLDS
 
@@ -148,8 +148,8 @@ class ShiftMeter:
     def _vocabulary(self, folds: Folds) -> dict[str, Any]:
         """How much of the test text is known from train: distinct words, and running words."""
         known = np.zeros(len(self._words.vocabulary), dtype=bool)
-        known[take_rows(self._words.running, np.flatnonzero(folds == "train")).values] = True
-        running = take_rows(self._words.running, np.flatnonzero(folds == "test")).values
+        known[self._words.running.take(np.flatnonzero(folds == "train")).values] = True
+        running = self._words.running.take(np.flatnonzero(folds == "test")).values
         distinct = np.unique(running)
         return {
             "test_vocabulary_in_train": _number(known[distinct].sum() / max(len(distinct), 1)),

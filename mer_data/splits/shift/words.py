@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from mer_data.utterances import Ragged
+from mer_data.utterances import Ragged, offsets_of
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
@@ -62,7 +62,8 @@ class NumberedWords:
     def distinct(self) -> Ragged:
         """The distinct words of every text, rising, ``Ragged`` (N) int32."""
         num_words = max(len(self.vocabulary), 1)
-        keys = np.repeat(np.arange(len(self)), self.running.lengths) * num_words + self.running.values
+        # One number for a text and a word: sorted, equal ones are neighbours, and the first of each is kept.
+        keys = self.running.owners * num_words + self.running.values
         keys.sort()
         keys = keys[np.flatnonzero(np.diff(keys, prepend=-1))]
         offsets = np.searchsorted(keys, np.arange(len(self) + 1) * num_words).astype(np.int64)
@@ -70,16 +71,7 @@ class NumberedWords:
 
     def take(self, rows: NDArray[np.int64]) -> NumberedWords:
         """The same of some of the texts; the vocabulary stays."""
-        return NumberedWords(self.vocabulary, take_rows(self.running, rows))
-
-
-def take_rows(ragged: Ragged, rows: NDArray[np.int64]) -> Ragged:
-    """Some rows, in the order asked for."""
-    lengths = ragged.lengths[rows]
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    # The place of a value is its row's first place and how far into the row it is.
-    places = np.arange(offsets[-1]) + np.repeat(ragged.offsets[rows] - offsets[:-1], lengths)
-    return Ragged(ragged.values[places], offsets)
+        return NumberedWords(self.vocabulary, self.running.take(rows))
 
 
 @dataclass(frozen=True)
@@ -109,7 +101,7 @@ class WordTable:
         num_utterances = np.bincount(distinct.values, minlength=len(words.vocabulary))
         is_frequent = num_utterances >= min_count
         kept = is_frequent[distinct.values]
-        offsets = np.concatenate([[0], np.cumsum(kept)])[distinct.offsets].astype(np.int64)
+        offsets = offsets_of(kept)[distinct.offsets]
         number_of = np.cumsum(is_frequent) - 1
         present = Ragged(number_of[distinct.values[kept]].astype(np.int64), offsets)
         frequent = [words.vocabulary[i] for i in np.flatnonzero(is_frequent)]
@@ -126,7 +118,7 @@ def _count(
     present: Ragged, classes: NDArray[np.int64], chosen: NDArray[np.bool_], shape: tuple[int, ...]
 ) -> NDArray[np.int64]:
     """Utterances per word and class (W, C) among ``chosen`` (N,)."""
-    owner = np.repeat(np.arange(len(present)), present.lengths)
+    owner = present.owners
     kept = chosen[owner]
     cells = present.values[kept] * shape[1] + classes[owner[kept]]
     return np.bincount(cells, minlength=shape[0] * shape[1]).reshape(shape).astype(np.int64)

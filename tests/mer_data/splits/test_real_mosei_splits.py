@@ -11,7 +11,7 @@ from mer_data.sources import open_source
 from mer_data.splits import RepartitionSettings, repartition
 from mer_data.splits.defaults import default_of
 from mer_data.splits.published import load_published, published_names
-from mer_data.store.reader import utterance_digest
+from mer_data.store.digests import utterance_digest
 from mer_data.tasks import TASKS
 
 SIZES = {"train": 16326, "valid": 1871, "test": 4659}

@@ -15,7 +15,7 @@ from mer_data.splits.defaults import default_of
 from mer_data.splits.published import load_published, published_folder, published_names
 from mer_data.splits.shift.divergence import weighted_divergences
 from mer_data.splits.shift.words import NumberedWords, WordTable
-from mer_data.store.reader import utterance_digest
+from mer_data.store.digests import utterance_digest
 from mer_data.tasks import TASKS
 
 SIZES = {"train": 1284, "valid": 229, "test": 686}

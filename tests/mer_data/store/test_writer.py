@@ -8,7 +8,8 @@ import pytest
 from builders import files_below
 
 from mer_data.errors import SourceError
-from mer_data.store.reader import FeatureStore, content_digest, utterance_digest
+from mer_data.store.digests import content_digest, utterance_digest
+from mer_data.store.reader import FeatureStore
 from mer_data.store.writer import StoreBlock, writing_store
 from mer_data.text.tokenizer import Tokenizer
 from mer_data.utterances import UTTERANCE_COLUMNS, WORD_DTYPE, DroppedUtterance, Ragged

@@ -13,7 +13,8 @@ from mer_data.sources.sample import SampleSize, write_sample
 from mer_data.splits import RepartitionSettings, repartition, standard_split
 from mer_data.statistics.class_statistics import ClassStatistics
 from mer_data.statistics.vocabulary import counterfactual_vocabulary
-from mer_data.store.reader import FeatureStore, content_digest, utterance_digest
+from mer_data.store.digests import content_digest, utterance_digest
+from mer_data.store.reader import FeatureStore
 from mer_data.tasks import TASKS
 from mer_data.verify import verify_split, verify_store
 

@@ -11,7 +11,8 @@ from mer_data.errors import StoreError
 from mer_data.files.writing import sha256_file
 from mer_data.statistics.class_statistics import ClassStatistics
 from mer_data.statistics.integrity import json_digest
-from mer_data.store.reader import FeatureStore, content_digest
+from mer_data.store.digests import content_digest
+from mer_data.store.reader import FeatureStore
 from mer_data.verify import verify
 
 

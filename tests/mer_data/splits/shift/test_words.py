@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mer_data.splits.shift.words import NumberedWords, WordTable, take_rows, words_of
+from mer_data.splits.shift.words import NumberedWords, WordTable, words_of
 
 
 def test_words_are_lower_case_and_keep_inner_apostrophes():
@@ -20,7 +20,7 @@ def test_numbers_stand_for_the_words_of_every_text_and_of_any_choice_of_them(row
     assert [names[words.running[i]].tolist() for i in range(len(rows))] == rows
     assert [names[words.distinct[i]].tolist() for i in range(len(rows))] == [sorted(set(row)) for row in rows]
     chosen = data.draw(st.lists(st.integers(0, len(rows) - 1), max_size=10)) if rows else []
-    taken = take_rows(words.running, np.array(chosen, dtype=np.int64))
+    taken = words.running.take(np.array(chosen, dtype=np.int64))
     assert [names[taken[i]].tolist() for i in range(len(chosen))] == [rows[i] for i in chosen]
 
 
