@@ -10,11 +10,27 @@ import pandas as pd
 
 from mer_data.errors import SourceError
 from mer_data.sources.catalogue import Expected
+from mer_data.tasks import LABEL_RANGE
 from mer_data.utterances import FOLDS, NO_FOLD, DroppedUtterance
 
 LEAST_SHARE = 0.5
 """Share of the videos of the standard folds below which a source is plainly another corpus."""
 NO_LABELS = "a video of the standard folds without labels"
+
+
+def check_label(name: str, label: float, where: Path) -> None:
+    """Refuse a label that is not in the range of this package.
+
+    Raises:
+        SourceError: with the utterance's id.
+    """
+    if not LABEL_RANGE[0] <= label <= LABEL_RANGE[1]:
+        raise SourceError(
+            f"label of utterance {name} is out of range",
+            where=where,
+            found=label,
+            expected="a number in [-3, 3]",
+        )
 
 
 class PublishedCount:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from mer_data.errors import SourceError
+from mer_data.sources.catalogue import SourceManifest
+from mer_data.sources.choices import SourceChoices
+from mer_data.sources.label_table import is_label_table
 
 _KEY = re.compile(r"(?P<video>.+)_(?P<segment>[0-9]{1,9})")
 
@@ -54,3 +58,42 @@ def _add(result: dict[tuple[str, int], str], row: list[str], where: str) -> None
     if key in result:
         raise SourceError(f"segment {row[0]} stands twice", where=where)
     result[key] = row[1]
+
+
+def find_transcripts(
+    paths: Sequence[Path], folder: Path, manifest: SourceManifest, choices: SourceChoices
+) -> Path | None:
+    """Return the CSV of transcripts: chosen, named as in the manifest, or the only one with such rows.
+
+    Raises:
+        SourceError: the chosen one is absent, or several have such rows.
+    """
+    given = choices.path("transcripts", folder)
+    if given is not None:
+        if not given.is_file():
+            raise SourceError("no transcripts", where=given, do="Pass --transcripts with a file that exists")
+        return given
+    if manifest.transcripts is None:
+        return None
+    named = folder / manifest.transcripts
+    if named.is_file():
+        return named
+    fitting = [path for path in paths if path.suffix.lower() == ".csv" and are_transcripts(path)]
+    if len(fitting) > 1:
+        raise SourceError(
+            "several files of transcripts",
+            where=folder,
+            found="; ".join(f"{path.name} ({len(read_transcripts(path))} rows)" for path in fitting),
+            do="Choose one by --transcripts PATH",
+        )
+    return fitting[0] if fitting else None
+
+
+def are_transcripts(path: Path) -> bool:
+    """Whether every row of a CSV is a transcript."""
+    if is_label_table(path):
+        return False
+    try:
+        return bool(read_transcripts(path))
+    except SourceError:
+        return False

@@ -12,18 +12,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mer_data.alignment import TOLERANCE_S, overlaps
 from mer_data.errors import SourceError
 from mer_data.sources.base import Stream
 from mer_data.sources.catalogue import SourceManifest
 from mer_data.sources.choices import SourceChoices, SourceFile
+from mer_data.sources.csd.frames import frames_of_segments, frames_of_utterances
 from mer_data.sources.csd.intervals import check_units, why_unusable
-from mer_data.sources.csd.roles import FolderFiles, find_files
+from mer_data.sources.csd.roles import check_roles, find_files
 from mer_data.sources.csd.timed_words import TimedWords, check_word_times
-from mer_data.sources.expected import videos_without_labels
+from mer_data.sources.expected import check_label, videos_without_labels
 from mer_data.sources.folds import standard_folds
 from mer_data.sources.transcripts import read_transcripts
-from mer_data.tasks import LABEL_RANGE
 from mer_data.utterance_rules import run_forward
 from mer_data.utterances import (
     FRAME_MODALITIES,
@@ -66,7 +65,7 @@ class ComputationalSequences:
         self._found = find_files(folder, manifest, choices)
         self._sets = {role: one.features for role, one in self._found.sequences.items()}
         self._sequences = {role: one.sequence for role, one in self._found.sequences.items()}
-        _check_roles(folder, manifest, choices, self._found)
+        check_roles(folder, manifest, choices, self._found)
         self._labels = self._sequences["labels"]
         self._transcripts = (
             None if self._found.transcripts is None else read_transcripts(self._found.transcripts)
@@ -175,13 +174,7 @@ class ComputationalSequences:
         known, fold = self._transcripts or {}, self._folds.get(video_id, NO_FOLD)
         for number, (label, (start, end)) in enumerate(zip(labels, segments, strict=True), start=1):
             name = utterance_id(video_id, number)
-            if not LABEL_RANGE[0] <= label <= LABEL_RANGE[1]:
-                raise SourceError(
-                    f"label of utterance {name} is out of range",
-                    where=self._labels.path,
-                    found=label,
-                    expected="a number in [-3, 3]",
-                )
+            check_label(name, label, self._labels.path)
             reason = why_unusable(start, end, partial(self._last_end, video_id))
             if reason is None:
                 text = known.get((video_id, number), "")
@@ -258,10 +251,9 @@ class ComputationalSequences:
         words: Ragged | None,
         counts: Counter[str],
     ) -> tuple[Ragged, NDArray[np.float64]]:
-        """Frames that touch each segment or one of its words, with their times.
+        """Frames of every utterance of a video, with their times.
 
-        Overlapping segments share frames; a word may reach over the border of its segment. Frames whose
-        interval is not finite or does not run forward touch nothing and are counted.
+        Frames whose interval is not finite or does not run forward touch nothing and are counted.
         """
         stream, sequence = self.streams[modality], self._sequences[modality]
         values = np.zeros((0, len(stream.columns)), dtype=np.float32)
@@ -275,58 +267,5 @@ class ComputationalSequences:
             values, times = values[forward], times[forward]
         segments = frame[["start_s", "end_s"]].to_numpy(np.float64)
         if self._sets[modality].level == "utterance":
-            chosen = _one_row_each(segments, times)
-            times = np.tile([-np.inf, np.inf], (len(times), 1))
-        else:
-            reach = segments if words is None else _reach(segments, words)
-            chosen = [np.flatnonzero(overlaps(times, start, end) > TOLERANCE_S) for start, end in reach]
-        order = np.concatenate([*chosen, np.zeros(0, dtype=np.int64)])
-        return Ragged.from_rows([values[rows] for rows in chosen], values), times[order]
-
-
-def _one_row_each(segments: NDArray[np.float64], times: NDArray[np.float64]) -> list[NDArray[np.int64]]:
-    """The row with a segment's own interval; segments with equal intervals take equal rows in turn."""
-    free = np.ones(len(times), dtype=bool)
-    chosen = []
-    for segment in segments:
-        rows = np.flatnonzero(free & (np.abs(times - segment) <= TOLERANCE_S).all(axis=1))[:1]
-        free[rows] = False
-        chosen.append(rows)
-    return chosen
-
-
-def _reach(segments: NDArray[np.float64], words: Ragged) -> NDArray[np.float64]:
-    """Each segment's interval, widened to its own words where they cross its border."""
-    first = [words[i]["start_s"].min(initial=start) for i, start in enumerate(segments[:, 0])]
-    last = [words[i]["end_s"].max(initial=end) for i, end in enumerate(segments[:, 1])]
-    return np.stack([first, last], axis=1).reshape(-1, 2)
-
-
-def _check_roles(folder: Path, manifest: SourceManifest, choices: SourceChoices, found: FolderFiles) -> None:
-    """Labels and texts have to be there; audio and vision both, or none, or what ``--without`` says."""
-    unused = "; ".join(one.line for one in found.listing if one.role is None)
-    if "labels" not in found.sequences:
-        roots = [root for known in manifest.features if known.role == "labels" for root in known.roots]
-        raise SourceError(
-            "no labels file",
-            where=folder,
-            found=unused or "no file at all",
-            expected=f"a .csd file with one of the roots {', '.join(roots)}",
-            do=f"Pass --source with the folder of {manifest.title}'s files, or --labels PATH"
-            + (f", or run `mer-data download {manifest.dataset}` first" if manifest.collections else ""),
-        )
-    if found.transcripts is None and "words" not in found.sequences:
-        raise SourceError(
-            "neither words nor transcripts", where=folder, found=unused or None, do="Add the words .csd file"
-        )
-    wanted = [modality for modality in FRAME_MODALITIES if modality not in choices.without]
-    absent = [modality for modality in wanted if modality not in found.sequences]
-    if absent and len(absent) < len(wanted):
-        raise SourceError(
-            f"no {absent[0]} file",
-            where=folder,
-            found=unused or "no other .csd file",
-            expected="one of the roots "
-            + ", ".join(r for known in manifest.features if known.role == absent[0] for r in known.roots),
-            do=f"Add it, choose it with --{absent[0]} PATH, or pass --without {absent[0]}",
-        )
+            return frames_of_utterances(values, times, segments)
+        return frames_of_segments(values, times, segments, words)

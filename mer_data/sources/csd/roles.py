@@ -5,7 +5,6 @@ A choice by name or path always wins. Copies of one file are recognised by their
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,8 @@ from mer_data.files.writing import sha256_file
 from mer_data.sources.catalogue import FeatureSet, Role, SourceManifest
 from mer_data.sources.choices import SourceChoices, SourceFile
 from mer_data.sources.csd.csd_files import ComputationalSequence
-from mer_data.sources.label_table import is_label_table
-from mer_data.sources.transcripts import read_transcripts
+from mer_data.sources.label_table import is_label_table, read_header
+from mer_data.sources.transcripts import are_transcripts, find_transcripts
 from mer_data.tasks import LABEL_RANGE
 from mer_data.utterances import FRAME_MODALITIES
 
@@ -102,12 +101,12 @@ def find_files(folder: Path, manifest: SourceManifest, choices: SourceChoices) -
             picked = _pick(role, found, choices.name(role, folder), folder)
         if picked is not None:
             sequences[role] = picked
-    transcripts = _transcripts(own, folder, manifest, choices)
+    transcripts = find_transcripts(own, folder, manifest, choices)
     used: dict[Path, tuple[str, str]] = {one.path: (role, one.reason) for role, one in sequences.items()}
     if transcripts is not None:
         used[transcripts] = (
             "transcripts",
-            "as the manifest names it" if _named(transcripts, manifest) else "by its rows",
+            "as the manifest names it" if transcripts.name == manifest.transcripts else "by its rows",
         )
     if manifest.folds.kind == "file":
         used[folder / manifest.folds.name] = ("folds", "as the manifest names it")
@@ -230,44 +229,6 @@ def _pick(role: str, found: Sequence[Candidate], name: str | None, folder: Path)
     return chosen[0] if chosen else None
 
 
-def _transcripts(
-    paths: Sequence[Path], folder: Path, manifest: SourceManifest, choices: SourceChoices
-) -> Path | None:
-    """The CSV of transcripts: chosen, named as in the manifest, or the only one with such rows."""
-    given = choices.path("transcripts", folder)
-    if given is not None:
-        if not given.is_file():
-            raise SourceError("no transcripts", where=given, do="Pass --transcripts with a file that exists")
-        return given
-    if manifest.transcripts is None:
-        return None
-    named = folder / manifest.transcripts
-    if named.is_file():
-        return named
-    fitting = [path for path in paths if path.suffix.lower() == ".csv" and _are_transcripts(path)]
-    if len(fitting) > 1:
-        raise SourceError(
-            "several files of transcripts",
-            where=folder,
-            found="; ".join(f"{path.name} ({len(read_transcripts(path))} rows)" for path in fitting),
-            do="Choose one by --transcripts PATH",
-        )
-    return fitting[0] if fitting else None
-
-
-def _are_transcripts(path: Path) -> bool:
-    if is_label_table(path):
-        return False
-    try:
-        return bool(read_transcripts(path))
-    except SourceError:
-        return False
-
-
-def _named(path: Path, manifest: SourceManifest) -> bool:
-    return path.name == manifest.transcripts
-
-
 def _why_not(candidate: Candidate, sequences: dict[str, Candidate], choices: SourceChoices) -> str:
     """Why a sequence that could have had a role has none."""
     role = candidate.features.role
@@ -286,7 +247,7 @@ def _why_no_role(path: Path, folder: Path, manifest: SourceManifest, transcripts
             return (
                 "a table of labels and texts; labels come from the .csd file, or pass the table as --source"
             )
-        if _are_transcripts(path):
+        if are_transcripts(path):
             name = transcripts.name if transcripts is not None else "no file: the corpus has no transcripts"
             return f"transcripts; they are read from {name}"
         return f"a CSV that is neither transcripts nor a table of labels ({_header(path)})"
@@ -298,8 +259,37 @@ def _why_no_role(path: Path, folder: Path, manifest: SourceManifest, transcripts
 def _header(path: Path) -> str:
     """The first columns of a CSV, for people."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as handle:
-            first = next(csv.reader(handle), [])
-    except (OSError, UnicodeDecodeError, csv.Error):
+        first = read_header(path)
+    except SourceError:
         return "not readable as text"
     return f"columns {', '.join(first[:4])}{' ...' if len(first) > 4 else ''}"
+
+
+def check_roles(folder: Path, manifest: SourceManifest, choices: SourceChoices, found: FolderFiles) -> None:
+    """Labels and texts have to be there; audio and vision both, or none, or what ``--without`` says."""
+    unused = "; ".join(one.line for one in found.listing if one.role is None)
+    if "labels" not in found.sequences:
+        roots = [root for known in manifest.features if known.role == "labels" for root in known.roots]
+        raise SourceError(
+            "no labels file",
+            where=folder,
+            found=unused or "no file at all",
+            expected=f"a .csd file with one of the roots {', '.join(roots)}",
+            do=f"Pass --source with the folder of {manifest.title}'s files, or --labels PATH"
+            + (f", or run `mer-data download {manifest.dataset}` first" if manifest.collections else ""),
+        )
+    if found.transcripts is None and "words" not in found.sequences:
+        raise SourceError(
+            "neither words nor transcripts", where=folder, found=unused or None, do="Add the words .csd file"
+        )
+    wanted = [modality for modality in FRAME_MODALITIES if modality not in choices.without]
+    absent = [modality for modality in wanted if modality not in found.sequences]
+    if absent and len(absent) < len(wanted):
+        raise SourceError(
+            f"no {absent[0]} file",
+            where=folder,
+            found=unused or "no other .csd file",
+            expected="one of the roots "
+            + ", ".join(r for known in manifest.features if known.role == absent[0] for r in known.roots),
+            do=f"Add it, choose it with --{absent[0]} PATH, or pass --without {absent[0]}",
+        )

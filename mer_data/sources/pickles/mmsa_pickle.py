@@ -20,6 +20,7 @@ from mer_data.sources.base import Stream
 from mer_data.sources.catalogue import SourceManifest
 from mer_data.sources.choices import SourceFile
 from mer_data.sources.clip_ids import ClipNumbers
+from mer_data.sources.expected import check_label
 from mer_data.sources.pickles.joblib_file import read_arrays
 from mer_data.sources.pickles.mmsa_values import (
     check_pieces,
@@ -31,7 +32,6 @@ from mer_data.sources.pickles.mmsa_values import (
     utterance_ids,
     videos_of,
 )
-from mer_data.tasks import LABEL_RANGE
 from mer_data.utterances import (
     FOLDS,
     FRAME_MODALITIES,
@@ -149,7 +149,8 @@ class MmsaPickle:
         counts["texts_of_bytes_decoded"] += num_bytes
         keys = (*_NUMBERS, *(_LENGTHS if self._has_lengths else ()))
         numbers = {key: self._numbers(fold, key, part[key], len(ids), widths) for key in keys}
-        self._check_labels(numbers["regression_labels"], ids)
+        for name, label in zip(ids, numbers["regression_labels"].tolist(), strict=True):
+            check_label(name, label, self._path)
         check_pieces(numbers["text_bert"], ids, where)
         lengths: dict[str, NDArray[np.int64]] = {}
         if self._has_lengths:
@@ -203,16 +204,6 @@ class MmsaPickle:
             found=found,
             expected=("texts" if key in _TEXTS else "numbers") + f" of shape ({', '.join(map(str, wanted))})",
         )
-
-    def _check_labels(self, labels: NDArray[Any], ids: list[str]) -> None:
-        for name, label in zip(ids, labels.tolist(), strict=True):
-            if not LABEL_RANGE[0] <= label <= LABEL_RANGE[1]:
-                raise SourceError(
-                    f"label of utterance {name} is out of range",
-                    where=self._path,
-                    found=label,
-                    expected="a number in [-3, 3]",
-                )
 
     @property
     def alignment(self) -> str:
