@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import threading
+import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from http import HTTPStatus
-from http.client import HTTPException
+from types import SimpleNamespace
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 import requests
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
 
 from mer_data.sources.broken_downloads import is_html
-from mer_data.sources.download.decoding import encoding_of, gunzipped
-from mer_data.sources.download.faults import AttemptError, SlowError, StoppedError
+from mer_data.sources.download.faults import AttemptError, StoppedError, network_faults, server_of
 from mer_data.sources.download.partial import Partial, Version
-from mer_data.sources.download.redirects import redirect_target
-from mer_data.sources.download.settings import DownloadSettings
-from mer_data.sources.download.space import check_space, free_bytes
+from mer_data.sources.download.session import redirect_target
+from mer_data.sources.download.settings import DownloadSettings, check_space, free_bytes
 
 Report = Callable[[int, int | None], None]
 """Called with the bytes that are there and the bytes there will be."""
@@ -30,25 +27,6 @@ _LENGTH = re.compile(r"[0-9]{1,18}")
 _RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 _TRY_AGAIN = {408, 425, 429}  # codes below 500 that say nothing about the file itself
 _LOOK_AT_DISK_EVERY = 1 << 24
-
-
-@contextmanager
-def network_faults() -> Iterator[None]:
-    """Whatever the network raises, as a ``AttemptError``; errors of the disk pass."""
-    try:
-        yield
-    except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
-        raise AttemptError("redirected to something that is no web address", lasting=True) from error
-    except (requests.Timeout, ReadTimeoutError, TimeoutError) as error:
-        slow = next((cause for cause in _causes(error) if isinstance(cause, SlowError)), "no answer in time")
-        raise AttemptError(str(slow), lasting=False, unreached=_unreached(error)) from error
-    except (requests.RequestException, HTTPError, HTTPException, ConnectionError) as error:
-        raise AttemptError(_cause(error), lasting=False, unreached=_unreached(error)) from error
-
-
-def server_of(address: str) -> str:
-    """Host and port of an address."""
-    return urlsplit(address).netloc
 
 
 def ask(
@@ -129,18 +107,18 @@ def append_missing(
     """
     with _open_rest(session, address, partial, settings) as answer:
         _check_status(answer)
-        encoding = encoding_of(answer.headers.get("Content-Encoding"))
+        encoded = _is_gzip(answer)
         if answer.status_code == HTTPStatus.PARTIAL_CONTENT:
             total = _Range.from_response(answer).total or partial.version.total
         else:
             # A part of encoded content cannot be gone on with: the server counts other bytes.
-            total = None if encoding else _length(answer)
-            partial.begin(Version(address) if encoding else _version(answer, address, total))
+            total = None if encoded else _length(answer)
+            partial.begin(Version(address) if encoded else _version(answer, address, total))
         if expected is not None and total is not None and total != expected:
             partial.discard()
             raise AttemptError(f"wrong length, {total} bytes instead of {expected}", lasting=True)
         check_space(partial.path.parent, max(0, (total or 0) - partial.size), settings)
-        pieces = gunzipped(lambda: _read(answer.raw)) if encoding else iter(lambda: _read(answer.raw), b"")
+        pieces = _gunzipped(answer.raw) if encoded else iter(lambda: _read(answer.raw), b"")
         try:
             _copy(pieces, partial, total or expected, settings, report, stop)
             if total is not None and partial.size < total:
@@ -212,6 +190,27 @@ def _check_status(answer: requests.Response) -> None:
         )
 
 
+def _is_gzip(answer: requests.Response) -> bool:
+    """Whether the content comes as gzip, although it was asked for as it is; no other encoding is read."""
+    encoding: str = answer.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in ("", "identity", "gzip", "x-gzip"):
+        raise AttemptError(f"the content comes encoded as {encoding[:40]}", lasting=True)
+    return encoding in ("gzip", "x-gzip")
+
+
+def _gunzipped(raw: Any) -> Iterator[bytes]:
+    """Yield the content of a gzip stream in pieces of bounded size."""
+    reader = SimpleNamespace(read=lambda size: bytes(raw.read1(size, decode_content=False) or b""))
+    try:
+        with gzip.GzipFile(fileobj=reader, mode="rb") as stream:
+            while piece := stream.read1(_CHUNK):
+                yield piece
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise AttemptError("the content is said to be gzip, and is not", lasting=True) from error
+    except EOFError as error:
+        raise AttemptError("the connection ended", lasting=False) from error
+
+
 def _is_page(answer: requests.Response) -> bool:
     kind: str = answer.headers.get("Content-Type", "")
     return kind.lower().startswith(("text/html", "application/xhtml"))
@@ -264,30 +263,3 @@ def _copy(
 def _read(raw: Any) -> bytes:
     """What the connection has to give, without waiting for a full chunk."""
     return bytes(raw.read1(_CHUNK, decode_content=False) or b"")
-
-
-def _unreached(error: BaseException) -> str | None:
-    """Host and port that took no connection, perhaps after a redirection; None where one did."""
-    reason = getattr(error.args[0], "reason", None) if error.args else None
-    request = getattr(error, "request", None)
-    if request is None or not isinstance(reason, (NewConnectionError, ConnectTimeoutError)):
-        return None
-    return server_of(request.url)
-
-
-def _cause(error: BaseException) -> str:
-    """The innermost reason in a few words."""
-    system = next((one for one in _causes(error) if isinstance(one, OSError) and one.strerror), None)
-    if system is not None:
-        return str(system.strerror)
-    if isinstance(error, requests.exceptions.ProxyError):
-        return "the proxy refuses"
-    return "the connection broke"
-
-
-def _causes(error: BaseException) -> list[BaseException]:
-    """An error and those behind it."""
-    causes = [error]
-    while (inner := causes[-1].__cause__ or causes[-1].__context__) is not None:
-        causes.append(inner)
-    return causes

@@ -1,10 +1,16 @@
-"""Why a file could not be had."""
+"""Why a file could not be had: faults of one attempt, and of a whole download."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
+from urllib.parse import urlsplit
+
+import requests
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
 
 from mer_data.errors import SourceError
 
@@ -73,3 +79,49 @@ class DownloadError(SourceError):
         )
         self.failures = tuple(failures)
         self.args = ("\n".join([str(self), *(f"  {failure}" for failure in failures)]),)
+
+
+@contextmanager
+def network_faults() -> Iterator[None]:
+    """Whatever the network raises, as a ``AttemptError``; errors of the disk pass."""
+    try:
+        yield
+    except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
+        raise AttemptError("redirected to something that is no web address", lasting=True) from error
+    except (requests.Timeout, ReadTimeoutError, TimeoutError) as error:
+        slow = next((cause for cause in _causes(error) if isinstance(cause, SlowError)), "no answer in time")
+        raise AttemptError(str(slow), lasting=False, unreached=_unreached(error)) from error
+    except (requests.RequestException, HTTPError, HTTPException, ConnectionError) as error:
+        raise AttemptError(_cause(error), lasting=False, unreached=_unreached(error)) from error
+
+
+def server_of(address: str) -> str:
+    """Host and port of an address."""
+    return urlsplit(address).netloc
+
+
+def _unreached(error: BaseException) -> str | None:
+    """Host and port that took no connection, perhaps after a redirection; None where one did."""
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    request = getattr(error, "request", None)
+    if request is None or not isinstance(reason, (NewConnectionError, ConnectTimeoutError)):
+        return None
+    return server_of(request.url)
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason in a few words."""
+    system = next((one for one in _causes(error) if isinstance(one, OSError) and one.strerror), None)
+    if system is not None:
+        return str(system.strerror)
+    if isinstance(error, requests.exceptions.ProxyError):
+        return "the proxy refuses"
+    return "the connection broke"
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """An error and those behind it."""
+    causes = [error]
+    while (inner := causes[-1].__cause__ or causes[-1].__context__) is not None:
+        causes.append(inner)
+    return causes

@@ -15,8 +15,7 @@ from mer_data.sources.catalogue import Collection, PublishedFile
 from mer_data.sources.download.connection import Report, ask
 from mer_data.sources.download.faults import AttemptError, Failure, StoppedError
 from mer_data.sources.download.session import new_session
-from mer_data.sources.download.settings import DownloadSettings
-from mer_data.sources.download.space import check_space
+from mer_data.sources.download.settings import DownloadSettings, check_space
 from mer_data.sources.download.transfer import Accept
 
 if TYPE_CHECKING:

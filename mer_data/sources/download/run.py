@@ -20,8 +20,7 @@ from mer_data.sources.download.faults import DownloadError, Failure
 from mer_data.sources.download.hub import Hub, quiet_hub
 from mer_data.sources.download.plan import Plan, PlannedFile
 from mer_data.sources.download.session import new_session
-from mer_data.sources.download.settings import DownloadSettings
-from mer_data.sources.download.space import check_space
+from mer_data.sources.download.settings import DownloadSettings, check_space
 from mer_data.sources.download.transfer import Accept, Wanted, transfer
 from mer_data.sources.lock_file import Recorded
 

@@ -1,8 +1,12 @@
-"""How patient a download is."""
+"""How patient a download is, and how much room it leaves on the disk."""
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
+from pathlib import Path
+
+from mer_data.errors import SourceError
 
 
 @dataclass(frozen=True)
@@ -40,3 +44,26 @@ class DownloadSettings:
     def pause_s(self, failures: int) -> float:
         """Pause after so many failures (1, 2, ...)."""
         return float(min(self.backoff_s * 2.0 ** (failures - 1), self.max_backoff_s))
+
+
+def free_bytes(folder: Path) -> int:
+    """Return the free bytes of the disk that ``folder`` is or will be on."""
+    present = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    return shutil.disk_usage(present).free
+
+
+def check_space(folder: Path, num_bytes: int, settings: DownloadSettings) -> None:
+    """Refuse to write ``num_bytes`` into a folder whose disk has no room for them.
+
+    Raises:
+        SourceError: the disk would be left with less than ``spare_bytes``.
+    """
+    free = free_bytes(folder)
+    if num_bytes + settings.spare_bytes > free:
+        raise SourceError(
+            "not enough space on the disk",
+            where=folder,
+            found=f"{free / 1e9:.2f} GB",
+            expected=f"{(num_bytes + settings.spare_bytes) / 1e9:.2f} GB",
+            do="Make room, or set MER_DATA_HOME to a folder on another disk",
+        )

@@ -11,8 +11,8 @@ from pathlib import Path
 import requests
 
 from mer_data.errors import SourceError
-from mer_data.sources.download.connection import Report, append_missing, server_of
-from mer_data.sources.download.faults import AttemptError, Failure, StoppedError
+from mer_data.sources.download.connection import Report, append_missing
+from mer_data.sources.download.faults import AttemptError, Failure, StoppedError, server_of
 from mer_data.sources.download.partial import Partial
 from mer_data.sources.download.session import new_session
 from mer_data.sources.download.settings import DownloadSettings

@@ -122,13 +122,13 @@ def test_sizes_are_asked_for_and_may_stay_unknown(two, server):
 
 
 def test_what_has_arrived_needs_no_room_again(two, fetch, server, monkeypatch):
-    from mer_data.sources.download import space
+    from mer_data.sources.download import settings
 
     server.moods["/tone.csd"] = [breaking(200_000)] * 2
     with pytest.raises(DownloadError):
         fetch("tone", attempts=1)
-    usage = space.shutil.disk_usage(".")
-    monkeypatch.setattr(space.shutil, "disk_usage", lambda _: usage._replace(free=50_000))
+    usage = settings.shutil.disk_usage(".")
+    monkeypatch.setattr(settings.shutil, "disk_usage", lambda _: usage._replace(free=50_000))
     fetch("tone", spare_bytes=0)
     assert raw_names() == ["tone.csd"]
 

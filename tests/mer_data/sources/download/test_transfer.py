@@ -116,12 +116,12 @@ def test_no_room_is_told_before_anything_is_written(server, content, tone, fetch
 
 
 def test_no_room_is_told_where_the_size_comes_with_the_file(server, content, tone, fetch, monkeypatch):
-    from mer_data.sources.download import space
+    from mer_data.sources.download import settings
 
     server.heads = False
     tone(server.add("/tone.csd", content))
-    usage = space.shutil.disk_usage(".")
-    monkeypatch.setattr(space.shutil, "disk_usage", lambda _: usage._replace(free=len(content) // 2))
+    usage = settings.shutil.disk_usage(".")
+    monkeypatch.setattr(settings.shutil, "disk_usage", lambda _: usage._replace(free=len(content) // 2))
     with pytest.raises(SourceError, match="not enough space"):
         fetch(spare_bytes=0)
     assert raw_names() == []

@@ -106,10 +106,10 @@ def test_a_redirection_from_a_public_address_into_a_private_network(
 def test_a_name_that_means_a_private_address_is_one(server, public, content, tone, fetch, monkeypatch):
     from ipaddress import ip_address
 
-    from mer_data.sources.download import redirects
-
     known = {"public.invalid": "8.8.8.8", "files.invalid": "10.0.0.1", "mirror.invalid": "1.1.1.1"}
-    monkeypatch.setattr(redirects, "addresses_of", lambda host: [ip_address(known[host])])
+    monkeypatch.setattr(
+        "mer_data.sources.download.session.addresses_of", lambda host: [ip_address(known[host])]
+    )
     for name in ("files", "mirror"):
         server.add(f"http://{name}.invalid/tone.csd", content)
         server.add(f"{public}/{name}", None, redirecting(f"http://{name}.invalid/tone.csd"))
@@ -192,9 +192,9 @@ def test_an_encoded_range_is_not_appended(server, content, tone, fetch):
 
 def test_a_body_without_length_or_end_stops_before_the_disk_is_full(server, tone, fetch, monkeypatch):
     """Neither the catalogue nor the server says how much will come."""
-    from mer_data.sources.download import space
+    from mer_data.sources.download import settings
 
-    usage = space.shutil.disk_usage(".")
+    usage = settings.shutil.disk_usage(".")
     sent = 0
 
     def disk(_):
@@ -207,7 +207,7 @@ def test_a_body_without_length_or_end_stops_before_the_disk_is_full(server, tone
             handler.wfile.write(bytes(1 << 20))
             sent += 1 << 20
 
-    monkeypatch.setattr(space.shutil, "disk_usage", disk)
+    monkeypatch.setattr(settings.shutil, "disk_usage", disk)
     tone(server.add("/tone.csd", None, endless))
     refused(fetch, "(no length is stated, and after ", "the disk has no room)", spare_bytes=0)
     assert sent < 1 << 27
