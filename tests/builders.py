@@ -11,7 +11,7 @@ import numpy as np
 
 from mer_data.build import build_store
 from mer_data.sources import load_source_manifest, open_source
-from mer_data.sources.choices import SourceChoices
+from mer_data.sources.base import SourceChoices
 from mer_data.sources.csd.csd_files import write_computational_sequence
 from mer_data.sources.csd.folder import ComputationalSequences
 from mer_data.store.reader import FeatureStore

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mer_data.errors import MerDataError, SourceError, WriteError
-from mer_data.importing.options import Imported, ImportOptions
-from mer_data.importing.placing import place
+from mer_data.importing.placing import Imported, ImportOptions, place
 from mer_data.importing.processed import import_processed
 from mer_data.progress import Progress
 from mer_data.sources.recognise import Recognised, UnknownFileError, recognise

@@ -13,8 +13,7 @@ import numpy as np
 from mer_data.build import Alignment, BuildReport, build_store
 from mer_data.errors import SourceError, SplitError, StoreError
 from mer_data.files.writing import refuse_overwrite, sha256_file
-from mer_data.importing.options import Imported, ImportOptions
-from mer_data.importing.placing import place
+from mer_data.importing.placing import Imported, ImportOptions, place
 from mer_data.progress import Progress
 from mer_data.sources.catalogue import Collection, SourceManifest
 from mer_data.sources.folds import standard_folds

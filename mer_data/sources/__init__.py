@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from mer_data.errors import SourceError
-from mer_data.sources.base import Source, Stream
+from mer_data.sources.base import Source, SourceChoices, SourceFile, Stream
 from mer_data.sources.broken_downloads import refuse_broken_download
 from mer_data.sources.catalogue import SourceManifest, known_datasets, load_source_manifest
-from mer_data.sources.choices import SourceChoices, SourceFile
 
 __all__ = [
     "Source",

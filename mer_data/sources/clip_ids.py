@@ -7,11 +7,11 @@ beside the source manifest, so that any part of a table or pickle can be read.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mer_data.errors import SourceError
+from mer_data.files.writing import read_json
 from mer_data.sources.catalogue import SourceManifest, manifest_folder
 
 FORMAT = "mer-data/clip-ids"
@@ -47,7 +47,7 @@ class ClipNumbers:
             return None
         path = manifest_folder() / manifest.clip_ids
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = read_json(path)
             if content["format"] != FORMAT:
                 raise ValueError(f"format {content['format']!r}")
             return cls(content["videos"])

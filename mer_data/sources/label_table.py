@@ -13,9 +13,8 @@ import numpy as np
 import pandas as pd
 
 from mer_data.errors import SourceError
-from mer_data.sources.base import Stream
+from mer_data.sources.base import SourceFile, Stream
 from mer_data.sources.catalogue import SourceManifest
-from mer_data.sources.choices import SourceFile
 from mer_data.sources.clip_ids import ClipNumbers
 from mer_data.sources.expected import LEAST_SHARE
 from mer_data.sources.folds import standard_folds

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from mer_data.errors import SourceError
+from mer_data.files.hdf5_faults import SIGNATURE
 from mer_data.files.writing import sha256_file
 from mer_data.sources.broken_downloads import head_of, what_instead
 from mer_data.sources.catalogue import (
@@ -36,7 +37,6 @@ MIN_SHARE = 0.5
 """Share of a file's videos that must be in the standard folds of the corpus that it is of."""
 
 _SOURCE_SUFFIXES = (".csd", ".pkl", ".pickle", ".joblib")
-_HDF5 = b"\x89HDF\r\n\x1a\n"
 _TRANSCRIPT = re.compile(rb'(?:\xef\xbb\xbf)?\s*"?[^",\r\n]+_[0-9]+"?,')  # a key and a comma
 _NAME_A_DATASET = "Pass --dataset NAME, or describe the corpus with `mer-data new-source NAME`"
 
@@ -82,7 +82,7 @@ def recognise(path: Path, dataset: str | None = None) -> Recognised:
     if instead is not None:
         kind = SourceError if path.suffix in _SOURCE_SUFFIXES else UnknownFileError
         raise kind(f"{instead[0]}, not a source file", where=path, do=instead[1])
-    if head.startswith(_HDF5):
+    if head.startswith(SIGNATURE):
         return _sequence(path, manifests)
     if is_pickle(head):
         return _processed(path, manifests)

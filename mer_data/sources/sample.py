@@ -17,62 +17,19 @@ from numpy.typing import NDArray
 from mer_data.files.writing import write_json
 from mer_data.sources.csd.csd_files import write_computational_sequence
 
-_POSITIVE = [
-    "great",
-    "loved",
-    "wonderful",
-    "brilliant",
-    "funny",
-    "moving",
-    "fresh",
-    "superb",
-    "delightful",
-    "charming",
-]
-_NEGATIVE = ["boring", "hated", "awful", "weak", "messy", "dull", "flat", "terrible", "clumsy", "annoying"]
-_SPURIOUS_POSITIVE = ["sunday", "cinema", "friend", "popcorn", "premiere"]
-_SPURIOUS_NEGATIVE = ["monday", "rental", "traffic", "refund", "sequel"]
-_FILLER = [
-    "the",
-    "a",
-    "and",
-    "it",
-    "was",
-    "i",
-    "we",
-    "they",
-    "this",
-    "that",
-    "movie",
-    "film",
-    "story",
-    "actor",
-    "scene",
-    "plot",
-    "really",
-    "just",
-    "so",
-    "very",
-    "kind",
-    "of",
-    "with",
-    "about",
-    "when",
-    "you",
-    "know",
-    "like",
-    "think",
-    "watch",
-    "part",
-    "end",
-    "then",
-    "there",
-    "made",
-    "some",
-    "music",
-    "camera",
-    "people",
-]
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+_POSITIVE = _words("great loved wonderful brilliant funny moving fresh superb delightful charming")
+_NEGATIVE = _words("boring hated awful weak messy dull flat terrible clumsy annoying")
+_SPURIOUS_POSITIVE = _words("sunday cinema friend popcorn premiere")
+_SPURIOUS_NEGATIVE = _words("monday rental traffic refund sequel")
+_FILLER = _words(
+    "the a and it was i we they this that movie film story actor scene plot really just so very kind of "
+    "with about when you know like think watch part end then there made some music camera people"
+)
 Content = tuple[NDArray[Any], NDArray[np.float64]]
 _TONE_WIDTH, _FACE_WIDTH = 6, 8
 _TONE_HZ, _FACE_HZ = 50.0, 30.0

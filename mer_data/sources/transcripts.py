@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mer_data.errors import SourceError
+from mer_data.sources.base import SourceChoices
 from mer_data.sources.catalogue import SourceManifest
-from mer_data.sources.choices import SourceChoices
 from mer_data.sources.label_table import is_label_table
 
 _KEY = re.compile(r"(?P<video>.+)_(?P<segment>[0-9]{1,9})")

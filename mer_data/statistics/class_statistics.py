@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mer_data.errors import DAMAGE, StatisticsError
+from mer_data.errors import StatisticsError
 from mer_data.files.hdf5_faults import FileKind
 from mer_data.files.hdf5_files import CHECKSUMMED, open_hdf5, writing_hdf5
 from mer_data.progress import Progress
@@ -121,15 +121,13 @@ def _file(path: Path, command: str) -> StatisticsFile:
 def _unchanged(known: StatisticsFile) -> Iterator[h5py.File]:
     """The open file, after a check that it is of this version and has not changed."""
     known.check_present()
-    with open_hdf5(known.path, FileKind(known.name, StatisticsError, known.again)) as file:
-        try:
-            known.check_version((file.attrs.get("format"), file.attrs.get("version")), (FORMAT, VERSION))
-            known.check_digest("content", content_digest(file), file.attrs.get("content_digest"))
-            yield file
-        except DAMAGE as error:
-            raise StatisticsError(
-                f"{known.name} is damaged ({error})", where=known.path, do=known.again
-            ) from error
+    with (
+        open_hdf5(known.path, FileKind(known.name, StatisticsError, known.again)) as file,
+        known.damage_named(),
+    ):
+        known.check_version((file.attrs.get("format"), file.attrs.get("version")), (FORMAT, VERSION))
+        known.check_digest("content", content_digest(file), file.attrs.get("content_digest"))
+        yield file
 
 
 def statistics_origin(store: FeatureStore, split: SplitManifest, encoder: TextEncoder) -> dict[str, str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from mer_data.errors import StatisticsError
+from mer_data.errors import DAMAGE, StatisticsError
 from mer_data.files.writing import sha256_text
 
 
@@ -36,6 +37,16 @@ class StatisticsFile:
     def again(self) -> str:
         """What to do where it cannot be used."""
         return f"Make it again with `{self.command} --force`"
+
+    @contextmanager
+    def damage_named(self) -> Iterator[None]:
+        """Whatever a damaged file raises while it is read, as one error that says how to make it again."""
+        try:
+            yield
+        except DAMAGE as error:
+            raise StatisticsError(
+                f"{self.name} is damaged ({error})", where=self.path, do=self.again
+            ) from error
 
     def check_present(self) -> None:
         """Raise where there is no such file."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mer_data.errors import DAMAGE, StatisticsError
+from mer_data.errors import StatisticsError
 from mer_data.files.csv_files import to_csv
-from mer_data.files.writing import sha256_file, sha256_text, write_json, write_text
+from mer_data.files.writing import read_json, sha256_file, sha256_text, write_json, write_text
 from mer_data.splits import SplitManifest
 from mer_data.statistics.class_statistics import training_rows
 from mer_data.statistics.integrity import StatisticsFile, json_digest
@@ -90,14 +89,10 @@ def load_vocabulary(json_path: Path, *, command: str = COMMAND) -> dict[str, Any
     """
     known = _file(json_path, command)
     known.check_present()
-    try:
-        content = json.loads(json_path.read_text(encoding="utf-8"))
+    with known.damage_named():
+        content = read_json(json_path)
         known.check_version((content["format"], content["version"]), (FORMAT, VERSION))
         known.check_digest("content", json_digest(content), content["content_digest"])
-    except DAMAGE as error:
-        raise StatisticsError(
-            f"{known.name} is damaged ({error})", where=json_path, do=known.again
-        ) from error
     return dict(content)
 
 
@@ -114,17 +109,13 @@ def load_kept_tokens(
     json_path = Path(json_path)
     content = load_vocabulary(json_path, command=command)
     known = _file(json_path, command)
-    try:
+    with known.damage_named():
         known.check_task(content["task"], task.name)
         known.check_origin(dict(content["origin"]), expected)
         table = json_path.with_suffix(".csv")
         if table.is_file():
             _file(table, command).check_digest("content", sha256_file(table), content["csv_digest"])
         return np.array([int(token["token_id"]) for token in content["tokens"]], dtype=np.int64)
-    except DAMAGE as error:
-        raise StatisticsError(
-            f"{known.name} is damaged ({error})", where=json_path, do=known.again
-        ) from error
 
 
 def _file(path: Path, command: str) -> StatisticsFile:

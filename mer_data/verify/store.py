@@ -20,8 +20,14 @@ from mer_data.utterances import FRAME_MODALITIES, UTTERANCE_COLUMNS
 from mer_data.verify.findings import DAMAGE, Finding, Findings, one_line
 from mer_data.verify.mixed import check_mixed_sentences
 from mer_data.verify.reading import OFFSETS_OF, STRINGS, StoreContent, read_content
-from mer_data.verify.rows import check_frames, check_tokens, check_utterances, check_words
-from mer_data.verify.words_and_frames import check_any_frames, check_words_of_texts
+from mer_data.verify.rows import (
+    check_any_frames,
+    check_frames,
+    check_tokens,
+    check_utterances,
+    check_words,
+    check_words_of_texts,
+)
 
 
 def verify_store(path: str | Path, progress: Progress | None = None) -> list[Finding]:

@@ -98,8 +98,8 @@ def _own(raw, out):
 def _build(raw, out):
     from mer_data.build import build_store
     from mer_data.sources import load_source_manifest
+    from mer_data.sources.base import SourceChoices
     from mer_data.sources.catalogue import Folds
-    from mer_data.sources.choices import SourceChoices
     from mer_data.sources.csd.folder import ComputationalSequences
 
     (raw / "folds.json").write_text('{"train": [], "valid": [], "test": []}')

@@ -50,8 +50,8 @@ def run():
 def _build(raw, out, workers):
     from mer_data.build import build_store
     from mer_data.sources import load_source_manifest
+    from mer_data.sources.base import SourceChoices
     from mer_data.sources.catalogue import Folds
-    from mer_data.sources.choices import SourceChoices
     from mer_data.sources.csd.folder import ComputationalSequences
     from mer_data.store.reader import FeatureStore
 

@@ -13,9 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mer_data.errors import SourceError
-from mer_data.sources.base import Stream
+from mer_data.sources.base import SourceChoices, SourceFile, Stream
 from mer_data.sources.catalogue import SourceManifest
-from mer_data.sources.choices import SourceChoices, SourceFile
 from mer_data.sources.csd.frames import frames_of_segments, frames_of_utterances
 from mer_data.sources.csd.intervals import check_units, why_unusable
 from mer_data.sources.csd.roles import check_roles, find_files

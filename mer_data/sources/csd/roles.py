@@ -13,8 +13,8 @@ import numpy as np
 
 from mer_data.errors import SourceError, did_you_mean
 from mer_data.files.writing import sha256_file
+from mer_data.sources.base import SourceChoices, SourceFile
 from mer_data.sources.catalogue import FeatureSet, Role, SourceManifest
-from mer_data.sources.choices import SourceChoices, SourceFile
 from mer_data.sources.csd.csd_files import ComputationalSequence
 from mer_data.sources.label_table import is_label_table, read_header
 from mer_data.sources.transcripts import are_transcripts, find_transcripts

@@ -16,9 +16,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mer_data.errors import SourceError
-from mer_data.sources.base import Stream
+from mer_data.sources.base import SourceFile, Stream
 from mer_data.sources.catalogue import SourceManifest
-from mer_data.sources.choices import SourceFile
 from mer_data.sources.clip_ids import ClipNumbers
 from mer_data.sources.expected import check_label
 from mer_data.sources.pickles.joblib_file import read_arrays
