@@ -23,7 +23,7 @@ from mer_data.preparation import (
 )
 from mer_data.progress import Progress
 from mer_data.sources import Source, SourceFile, Stream
-from mer_data.sources.expected import PublishedCount
+from mer_data.sources.folds import PublishedCount
 from mer_data.store.writer import writing_store
 from mer_data.text.pretrained import TINY
 from mer_data.text.tokenizer import Tokenizer

@@ -148,6 +148,16 @@ def json_option(function: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(function)
 
 
+def output_options(function: F) -> F:
+    """``--force`` and ``--json``."""
+    return force_option(json_option(function))
+
+
+def store_options(function: F) -> F:
+    """``--dataset`` and ``--alignment``, which choose a store."""
+    return dataset_option(alignment_option(function))
+
+
 @contextmanager
 def progress_bar(label: str = "", *, quiet: bool = False) -> Iterator[Progress]:
     """Show a bar on stderr, quiet when that is not a terminal; a text of the progress replaces its label."""

@@ -12,8 +12,7 @@ from mer_data.cli_options import (
     DatasetName,
     conclude,
     drop_lines,
-    force_option,
-    json_option,
+    output_options,
     progress_bar,
     repeated,
 )
@@ -61,8 +60,7 @@ from mer_data.cli_options import (
 )
 @click.option("--dask", metavar="ADDRESS", help="Use the workers of this Dask scheduler (docs/scale.md).")
 @click.option("--out", type=click.Path(path_type=Path), help="Path of the store; default: in the workspace.")
-@force_option
-@json_option
+@output_options
 def build(
     dataset: str,
     source: Path | None,

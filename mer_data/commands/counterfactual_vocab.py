@@ -2,20 +2,11 @@ from __future__ import annotations
 
 import click
 
-from mer_data.cli_options import (
-    alignment_option,
-    conclude,
-    dataset_option,
-    force_option,
-    json_option,
-    split_option,
-    task_option,
-)
+from mer_data.cli_options import conclude, output_options, split_option, store_options, task_option
 
 
 @click.command("counterfactual-vocab")
-@dataset_option
-@alignment_option
+@store_options
 @split_option
 @task_option
 @click.option(
@@ -28,8 +19,7 @@ from mer_data.cli_options import (
     "--size", default=100, show_default=True, help="At most so many tokens are kept, the most frequent ones."
 )
 @click.option("--all-classes", is_flag=True, help="For binary: count neutral utterances too.")
-@force_option
-@json_option
+@output_options
 def counterfactual_vocab(
     dataset: str | None,
     alignment: str | None,

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from mer_data.cli_options import WORKERS, DatasetName, FiniteRange, conclude, force_option, json_option
+from mer_data.cli_options import WORKERS, DatasetName, FiniteRange, conclude, output_options
 
 
 @click.command()
@@ -31,8 +31,7 @@ from mer_data.cli_options import WORKERS, DatasetName, FiniteRange, conclude, fo
     show_default=True,
     help="Seconds without a byte, or with next to none, after which a connection is given up.",
 )
-@force_option
-@json_option
+@output_options
 def download(
     dataset: str,
     only: str,

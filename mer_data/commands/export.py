@@ -7,15 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import click
 
-from mer_data.cli_options import (
-    alignment_option,
-    conclude,
-    dataset_option,
-    force_option,
-    json_option,
-    progress_bar,
-    split_option,
-)
+from mer_data.cli_options import conclude, output_options, progress_bar, split_option, store_options
 
 if TYPE_CHECKING:
     from mer_data.export.facts import Facts
@@ -41,8 +33,7 @@ _SUFFIXES = {
     " croissant: a JSON-LD card with the Parquet files that it describes. datasets: a folder for Hugging Face"
     " datasets. card: the dataset card alone, which the others write too.",
 )
-@dataset_option
-@alignment_option
+@store_options
 @split_option
 @click.option(
     "--text-encoder",
@@ -64,8 +55,7 @@ _SUFFIXES = {
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Path of the file or folder; default: in the workspace."
 )
-@force_option
-@json_option
+@output_options
 def export(
     layout: str,
     dataset: str | None,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import click
 
-from mer_data.cli_options import DatasetName, conclude, force_option, json_option, progress_bar, repeated
+from mer_data.cli_options import DatasetName, conclude, output_options, progress_bar, repeated
 
 if TYPE_CHECKING:
     from mer_data.importing import Imported
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 @click.option("--name", metavar="NAME", help="Name of the store and the split; default: the publication's.")
 @click.option("--tokenizer", metavar="NAME", help="As for `mer-data build`.")
 @click.option("--link", is_flag=True, help="Link to source files instead of copying them.")
-@force_option
-@json_option
+@output_options
 @click.pass_context
 def import_(
     context: click.Context,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from mer_data.cli_options import conclude, force_option, json_option
+from mer_data.cli_options import conclude, output_options
 
 
 @click.command("new-source")
@@ -14,8 +14,7 @@ from mer_data.cli_options import conclude, force_option, json_option
     type=click.Path(path_type=Path),
     help="Folder of the corpus's .csd files: their roots are filled in.",
 )
-@force_option
-@json_option
+@output_options
 def new_source(name: str, folder: Path | None, force: bool, as_json: bool) -> None:
     """Write a commented source manifest for a corpus of your own, which then builds as the others do.
 

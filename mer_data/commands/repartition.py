@@ -10,8 +10,7 @@ from mer_data.cli_options import (
     alignment_option,
     conclude,
     dataset_option,
-    force_option,
-    json_option,
+    output_options,
     progress_bar,
     repeated,
 )
@@ -87,8 +86,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Path of the manifest (of a folder with --series); default: in the workspace.",
 )
-@force_option
-@json_option
+@output_options
 @click.pass_context
 def repartition(
     context: click.Context,

@@ -5,16 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mer_data.cli_options import (
-    Numbers,
-    alignment_option,
-    conclude,
-    dataset_option,
-    force_option,
-    json_option,
-    progress_bar,
-    repeated,
-)
+from mer_data.cli_options import Numbers, conclude, output_options, progress_bar, repeated, store_options
 
 if TYPE_CHECKING:
     from mer_data.reports.encoder_probe import EncoderProbe
@@ -24,8 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@dataset_option
-@alignment_option
+@store_options
 @click.option(
     "--split",
     "split_names",
@@ -64,8 +54,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, file_okay=False),
     help="Write every figure into this folder too, as PDF and PNG.",
 )
-@force_option
-@json_option
+@output_options
 def report(
     dataset: str | None,
     alignment: str | None,

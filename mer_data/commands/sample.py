@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import click
 
-from mer_data.cli_options import SEED, conclude, force_option, json_option
+from mer_data.cli_options import SEED, conclude, output_options
 
 
 @click.command()
@@ -13,8 +13,7 @@ from mer_data.cli_options import SEED, conclude, force_option, json_option
     show_default=True,
     help="Seed of the generator; equal seeds, equal corpus.",
 )
-@force_option
-@json_option
+@output_options
 def sample(seed: int, force: bool, as_json: bool) -> None:
     """Write a small generated corpus as real .csd files, to try everything without a download.
 

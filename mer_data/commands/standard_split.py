@@ -4,24 +4,15 @@ from pathlib import Path
 
 import click
 
-from mer_data.cli_options import (
-    alignment_option,
-    conclude,
-    dataset_option,
-    force_option,
-    json_option,
-    repeated,
-)
+from mer_data.cli_options import conclude, output_options, repeated, store_options
 
 
 @click.command("standard-split")
-@dataset_option
-@alignment_option
+@store_options
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Path of the manifest; default: in the workspace."
 )
-@force_option
-@json_option
+@output_options
 def standard_split(
     dataset: str | None, alignment: str | None, out: Path | None, force: bool, as_json: bool
 ) -> None:

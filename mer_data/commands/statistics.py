@@ -3,21 +3,18 @@ from __future__ import annotations
 import click
 
 from mer_data.cli_options import (
-    alignment_option,
     conclude,
-    dataset_option,
-    force_option,
-    json_option,
+    output_options,
     progress_bar,
     repeated,
     split_option,
+    store_options,
     task_option,
 )
 
 
 @click.command()
-@dataset_option
-@alignment_option
+@store_options
 @split_option
 @task_option
 @click.option(
@@ -25,8 +22,7 @@ from mer_data.cli_options import (
     metavar="NAME",
     help="tiny, minilm, a folder or a hub id; default: the tokenizer's, or minilm where BERT is not here.",
 )
-@force_option
-@json_option
+@output_options
 def statistics(
     dataset: str | None,
     alignment: str | None,

@@ -16,8 +16,7 @@ from mer_data.errors import SourceError
 from mer_data.sources.base import SourceFile, Stream
 from mer_data.sources.catalogue import SourceManifest
 from mer_data.sources.clip_ids import ClipNumbers
-from mer_data.sources.expected import LEAST_SHARE
-from mer_data.sources.folds import standard_folds
+from mer_data.sources.folds import LEAST_SHARE, standard_folds
 from mer_data.tasks import LABEL_RANGE
 from mer_data.utterances import FOLDS, UTTERANCE_COLUMNS, DroppedUtterance, UtteranceBlock, utterance_id
 

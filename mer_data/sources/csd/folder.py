@@ -19,8 +19,7 @@ from mer_data.sources.csd.frames import frames_of_segments, frames_of_utterances
 from mer_data.sources.csd.intervals import check_units, why_unusable
 from mer_data.sources.csd.roles import check_roles, find_files
 from mer_data.sources.csd.timed_words import TimedWords, check_word_times
-from mer_data.sources.expected import check_label, videos_without_labels
-from mer_data.sources.folds import standard_folds
+from mer_data.sources.folds import check_label, standard_folds, videos_without_labels
 from mer_data.sources.transcripts import read_transcripts
 from mer_data.utterance_rules import run_forward
 from mer_data.utterances import (

@@ -19,7 +19,7 @@ from mer_data.errors import SourceError
 from mer_data.sources.base import SourceFile, Stream
 from mer_data.sources.catalogue import SourceManifest
 from mer_data.sources.clip_ids import ClipNumbers
-from mer_data.sources.expected import check_label
+from mer_data.sources.folds import check_label
 from mer_data.sources.pickles.joblib_file import read_arrays
 from mer_data.sources.pickles.mmsa_values import (
     check_pieces,

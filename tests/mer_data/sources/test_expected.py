@@ -7,7 +7,7 @@ import pytest
 
 from mer_data.errors import SourceError
 from mer_data.sources.catalogue import Expected
-from mer_data.sources.expected import PublishedCount, videos_without_labels
+from mer_data.sources.folds import PublishedCount, videos_without_labels
 
 EXPECTED = Expected(videos=2, segments=4, folds={"train": 3, "test": 1})
 
