@@ -116,11 +116,14 @@ def _intersecting(frame_times: Floats, intervals: Floats) -> tuple[NDArray[np.in
     long_enough = np.flatnonzero(frame_times[:, 1] - frame_times[:, 0] > TOLERANCE_S)
     order = long_enough[np.argsort(frame_times[long_enough, 0], kind="stable")]
     times = frame_times[order]
+    # Where ends rise with starts, the frames that touch an interval are neighbours: two binary searches find
+    # them. Frames inside other frames break that, and every pair is compared.
     if (times[1:, 1] >= times[:-1, 1]).all():  # the usual case: each interval has one run of frames
         first = np.searchsorted(times[:, 1], intervals[:, 0] + TOLERANCE_S, side="right")
         last = np.searchsorted(times[:, 0], intervals[:, 1] - TOLERANCE_S, side="left")
         usable = intervals[:, 1] - intervals[:, 0] > TOLERANCE_S
         counts = np.where(usable, np.maximum(last - first, 0), 0).astype(np.int64)
+        # Numbers 0, 1, 2, ... that begin anew at each interval, moved to its first frame.
         within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         return order[within + np.repeat(first, counts)], counts
     chosen = [np.flatnonzero(overlaps(times, start, end) > TOLERANCE_S) for start, end in intervals]

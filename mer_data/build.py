@@ -72,7 +72,7 @@ def build_store(
     Unaligned stores average each stream to the source's frame rate; aligned stores hold one vector per
     word piece: the average of the frames that intersect its word. Frames of -inf, inf and NaN become 0
     and are counted. Utterances without words or frames are kept and counted: their rows are empty, in an
-    aligned store zeros beside the word pieces. A source of texts alone gives a store of texts alone; there,
+    aligned store zeros for every word piece. A source of texts alone gives a store of texts alone; there,
     an utterance without text is dropped. Blocks pass a few at a time; the store is the same, byte for byte,
     whatever the number of workers.
 

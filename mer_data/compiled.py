@@ -13,7 +13,7 @@ F = TypeVar("F", bound=Callable[..., object])
 def compiled(function: F) -> F:
     """Compile a function of numbers and arrays at its first call, without fast-math: as numpy computes it.
 
-    The machine code is kept beside the module, or in the user's cache folder, for the next process. Where
+    The machine code is kept next to the module, or in the user's cache folder, for the next process. Where
     neither can be written, every process compiles for itself.
     """
     try:

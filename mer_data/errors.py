@@ -1,4 +1,4 @@
-"""The errors a person can cause, each told in one line: what, where, found, expected, what to do."""
+"""The errors a person can cause, each one line: what, where, found, expected, what to do."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ def _prepare(
 def _check_aligned(
     stream: Ragged, token_ids: Ragged, frame: pd.DataFrame, modality: str, source: Source
 ) -> None:
-    """In an aligned store one vector stands beside every word piece."""
+    """Refuse an aligned store without one vector for every word piece."""
     different = np.flatnonzero(stream.lengths != token_ids.lengths)
     if len(different):
         index = int(different[0])
@@ -142,7 +142,7 @@ def _check_aligned(
 
 
 def limits_of(source: Source, alignment: Alignment) -> dict[str, int]:
-    """Return the longest rows a model is served; aligned frames stand beside word pieces."""
+    """Return the longest rows a model is served; aligned rows have as many frames as word pieces."""
     limits: dict[str, int] = source.manifest.limits.model_dump()
     return dict.fromkeys(limits, limits["text"]) if alignment == "aligned" else limits
 
@@ -165,7 +165,7 @@ def _tokens(
 ) -> tuple[Ragged, Ragged]:
     """Word pieces of every text and the timestamped word of each piece.
 
-    Published pieces win where they are of the same vocabulary: aligned frames stand beside them.
+    Published pieces win where they are of the same vocabulary: aligned frames belong to them.
     """
     ids, owners = [], []
     for index, text in enumerate(block.frame["text"]):

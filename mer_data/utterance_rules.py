@@ -113,7 +113,7 @@ def broken_words(times: NDArray[np.floating], owners: NDArray[np.integer]) -> It
 def broken_pieces(
     ids: NDArray[np.integer], offsets: NDArray[np.integer], vocabulary_size: int, first: int, last: int
 ) -> Iterator[Broken]:
-    """Word pieces are of the vocabulary, and every row stands between two special ones.
+    """Word pieces are of the vocabulary, and every row is between two special ones.
 
     Args:
         ids: (P,) word pieces.

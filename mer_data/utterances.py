@@ -93,7 +93,7 @@ class UtteranceBlock:
             modality that the source does not have is absent.
         words: the timestamped words of every utterance (dtype ``WORD_DTYPE``), where the source has them.
         frame_times: for each stream (sum_T, 2) start and end in seconds of every frame, where known;
-            a frame that stands for its whole utterance has the interval (-inf, inf).
+            a frame of its whole utterance has the interval (-inf, inf).
         token_ids: published word pieces of every utterance, where the source brings its own.
         dropped: what could not be kept, with reasons.
         counts: named counts of what was changed or found (silence markers, unowned words, ...).

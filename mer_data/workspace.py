@@ -63,7 +63,7 @@ class Workspace:
         return self.root / "statistics" / f"{store.stem}.{split.stem}.{task}.{plain}.h5"
 
     def vocabulary_path(self, store: str | Path, split: str | Path, task: str) -> Path:
-        """Default path of a counterfactual vocabulary (CSV; the JSON stands beside it).
+        """Default path of a counterfactual vocabulary (CSV; the JSON is next to it).
 
         Word pieces do not depend on the alignment, so stores of one tokenizer give equal files.
         """
@@ -98,12 +98,12 @@ class Workspace:
         return self._choose("split", ".json", name, option, self.split_command(name))
 
     def store_command(self, alignment: str | None) -> str:
-        """What makes the store called ``alignment``."""
+        """The command that makes the store called ``alignment``."""
         made = "aligned" if alignment == "aligned" else "unaligned"
         return f"mer-data build --dataset {self.dataset} --alignment {made}"
 
     def split_command(self, name: str | None) -> str:
-        """What makes the split called ``name``, as far as the name tells."""
+        """The command that makes the split called ``name``, as far as the name shows it."""
         if name == "standard":
             return f"mer-data standard-split --dataset {self.dataset}"
         searched = re.fullmatch(r"ood_(binary|seven)_seed(\d+)", name or "")

@@ -130,7 +130,7 @@ _Done = tuple[dict[str, Any], list[str]]
 
 
 def _with_card(job: _Job, write: Callable[[], _Done]) -> _Done:
-    """Export, and put the card beside; one that another export of the same left there is no hindrance."""
+    """Export, and write the card next to it. An identical existing card is not an error."""
     from mer_data.errors import ExportError
     from mer_data.export.card import card, card_path
     from mer_data.files.writing import refuse_overwrite, write_text

@@ -122,7 +122,7 @@ class CarefulFile:
     """A file for HDF5 that keeps the first failure to itself.
 
     HDF5 writes from its caches also while it closes, and crashes the process when that fails. Here a
-    failed write looks like a good one to HDF5, nothing more is written, and ``check`` tells the writer.
+    failed write looks like a good one to HDF5, nothing more is written, and ``check`` raises the failure.
     """
 
     def __init__(self, handle: FileIO, target: Path) -> None:
@@ -188,7 +188,7 @@ class CarefulFile:
 def writing_hdf5(
     target: Path, libver: str | tuple[str, str] | None = None
 ) -> Iterator[tuple[h5py.File, CarefulFile]]:
-    """An HDF5 file beside ``target``, renamed to it when all went well.
+    """Yield an HDF5 file in the folder of ``target``, renamed to it when all went well.
 
     ``libver=CHECKSUMMED`` gives HDF5's own structures checksums too.
 

@@ -97,6 +97,7 @@ def _objects(root: h5g.GroupID, step: Callable[[str], None]) -> Iterator[tuple[s
                     continue
                 item = h5o.open(group, name)
                 address = h5o.get_info(item).addr
+            # Hard links may make groups contain each other: an object is known by its address, not its path.
             if address not in seen:
                 seen.add(address)
                 yield place, item
@@ -134,6 +135,7 @@ def _check_attributes(place: str, item: h5o.ObjectID, allowed: int) -> None:
     for name in list(attributes):
         opened = attributes.get_id(name)
         claimed = max(prod(opened.shape or ()) * opened.dtype.itemsize, opened.get_storage_size())
+        # Strings of variable length lie in a heap: only reading them shows their size.
         if claimed <= allowed:
             claimed = _size_of(np.asarray(attributes[name]))
         if claimed > allowed:
@@ -188,6 +190,7 @@ def _check_chunks(place: str, dataset: h5d.DatasetID, created: h5p.PropDCID, fil
         nonlocal found
         found += 1
         applied = [code for index, code in enumerate(filters) if not info.filter_mask >> index & 1]
+        # Without compression a chunk has one possible size; a packed one is only more than its checksum.
         checksum = _CHECKSUM_BYTES * applied.count(h5z.FILTER_FLETCHER32)
         is_packed = not set(applied) <= {h5z.FILTER_FLETCHER32, h5z.FILTER_SHUFFLE}
         sound = (
@@ -254,6 +257,7 @@ def main(path: str) -> None:
 
 
 def _record(value: dict[str, str]) -> None:
+    # One record of a fixed size, overwritten in place: whenever the process is ended, a whole one is there.
     os.lseek(sys.stdout.fileno(), 0, os.SEEK_SET)
     os.write(sys.stdout.fileno(), json.dumps(value).encode().ljust(RECORD_BYTES))
 

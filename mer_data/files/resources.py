@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def resource_folder(package: Path, name: str) -> Path:
-    """Folder ``name`` beside the package's own files, else beside the package (a checkout).
+    """Folder ``name`` inside the package (a wheel), else next to the package (a checkout).
 
     Args:
         package: the folder of the package.

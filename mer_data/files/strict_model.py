@@ -1,4 +1,4 @@
-"""The base of every schema, and what is wrong with a value by it, told for a person."""
+"""The base of every schema, and the faults of a value by it as a line for a person."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 @contextmanager
 def complete_or_absent(target: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``target``; on success sync it and rename it to ``target``.
+    """Yield a temporary path in the folder of ``target``; on success sync it and rename it to ``target``.
 
     On any exception the temporary file is removed and ``target`` is untouched. Files that killed
     processes of this machine left for the same target are removed first. Two writers of one target do

@@ -1,4 +1,4 @@
-"""Files that came by hand: told by content, then put in their place or made into stores and splits."""
+"""Files that came by hand: recognised by content, then put in their place or made into stores and splits."""
 
 from __future__ import annotations
 

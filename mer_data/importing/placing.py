@@ -24,7 +24,7 @@ class ImportOptions:
     """What the user says beyond the content of the files.
 
     Attributes:
-        dataset: the corpus, where the content does not tell it.
+        dataset: the corpus, where the content does not show it.
         kind: of the split that a processed file brings, where it is not the one that is recognised.
         task: the task that the split was made for.
         name: of store and split, in place of the publication's.

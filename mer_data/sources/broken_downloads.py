@@ -43,7 +43,7 @@ def refuse_broken_download(path: Path) -> None:
     """Refuse a file that is no data.
 
     Raises:
-        SourceError: it is empty, a web page, a Git LFS pointer, zeros or an archive, which is told.
+        SourceError: it is empty, a web page, a Git LFS pointer, zeros or an archive; the message says which.
     """
     instead = what_instead(head_of(path)) if path.is_file() else None
     if instead is not None:

@@ -97,7 +97,7 @@ class PublishedFile(StrictModel):
         default: whether a download takes it without being asked.
         sdk: where the CMU Multimodal SDK ships its first address: "dictionary/key".
         addresses: in the order in which they are tried.
-        path: where it is in a hub repository (one ``*`` may stand for any name) or in a shared folder.
+        path: where it is in a hub repository (one ``*`` matches any name) or in a shared folder.
         bytes: its size, where known.
         sha256: its checksum in hexadecimal, where known.
         task: the task that a processed file was divided for.
@@ -123,7 +123,7 @@ class PublishedFile(StrictModel):
 
 
 class Widths(StrictModel):
-    """Feature columns by which processed files of a publication are told from others."""
+    """Feature columns by which processed files of a publication are recognised."""
 
     audio: WholeNumber = Field(gt=0)
     vision: WholeNumber = Field(gt=0)

@@ -2,7 +2,7 @@
 
 On CMU-MOSEI a clip number is not the position of the segment: sorted as strings within a video, clip numbers
 are in the order of the segments (three videos lack rows and were matched by label). The result is a file
-beside the source manifest, so that any part of a table or pickle can be read.
+next to the source manifest, so that any part of a table or pickle can be read.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ _ZLIB = 0x78
 
 
 def is_pickle(head: bytes) -> bool:
-    """Whether a file may be a pickle, perhaps compressed; a full reading tells."""
+    """Whether a file may be a pickle, perhaps compressed; only reading all of it can be sure."""
     zlib = head[:1] == bytes([_ZLIB]) and int.from_bytes(head[:2], "big") % 31 == 0
     return zlib or head.startswith(_PICKLE_HEADS)
 

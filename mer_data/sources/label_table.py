@@ -50,7 +50,7 @@ def is_label_table(path: Path) -> bool:
 class LabelTable:
     """A label table as a source of texts, labels and folds, without audio and vision.
 
-    Columns may stand in any order. Clip ids become segment numbers where the corpus has a mapping
+    Columns may be in any order. Clip ids become segment numbers where the corpus has a mapping
     (`mer_data.sources.clip_ids`), so that the ids are those of a store built from ``.csd`` files.
     """
 

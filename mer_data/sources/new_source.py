@@ -78,7 +78,7 @@ class FoundSet:
     Attributes:
         file: name of the file.
         root: name of its top group.
-        role: what it seems to be for; None where nothing tells.
+        role: what it seems to be for; None where nothing shows it.
         about: size and rate, for a person.
     """
 
@@ -152,13 +152,13 @@ def _look_at(path: Path) -> FoundSet:
 
 
 def _guess(words: str) -> Role | None:
-    """What a file with these words in its name is for, where they tell one thing."""
+    """Role of a file with these words in its name; None where they fit no role, or several."""
     roles = [role for role, hints in _HINTS.items() if re.search(hints, words, re.IGNORECASE)]
     return roles[0] if roles[:1] == ["labels"] or len(roles) == 1 else None
 
 
 def _entries(found: Iterable[FoundSet]) -> list[str]:
-    """An entry for each file; a second file of labels or words, and what nothing tells, as a comment."""
+    """An entry for each file; a second file of labels or words, and one of unknown role, as a comment."""
     entries, taken = [], set()
     names: set[str] = set()
     for known in found:

@@ -1,7 +1,7 @@
-"""Telling by content what a file is: its name does not matter.
+"""Recognising a file by its content: its name does not matter.
 
-Computational sequences are told by their root and their videos, pickles in MMSA's layout by the videos of
-their ids, transcripts by their keys, and any file by a checksum that is published or recorded.
+Computational sequences are recognised by their root and their videos, pickles in MMSA's layout by the videos
+of their ids, transcripts by their keys, and any file by a checksum that is published or recorded.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Recognised:
 
 
 class UnknownFileError(SourceError):
-    """A file that is nothing known: it may lie beside source files, and is no fault of theirs."""
+    """A file that is nothing known: it may be in a folder with source files without being an error."""
 
 
 def recognise(path: Path, dataset: str | None = None) -> Recognised:
@@ -124,7 +124,7 @@ def _sequence(path: Path, manifests: Sequence[SourceManifest]) -> Recognised:
         raise UnknownFileError(
             f"no source manifest knows the root {sequence.root!r}", where=path, do=_NAME_A_DATASET
         )
-    manifest = _only(path, [manifest for manifest, _ in fitting], sequence.videos, told=True)
+    manifest = _only(path, [manifest for manifest, _ in fitting], sequence.videos, known_root=True)
     features = next(found for of, found in fitting if of is manifest)
     published = next((f for _, f in manifest.published() if features and f.key == features.name), None)
     name = published.name if published else path.name
@@ -160,17 +160,17 @@ def _transcripts(path: Path, manifests: Sequence[SourceManifest]) -> Recognised:
 
 
 def _only(
-    path: Path, manifests: Sequence[SourceManifest], videos: Iterable[str], *, told: bool = False
+    path: Path, manifests: Sequence[SourceManifest], videos: Iterable[str], *, known_root: bool = False
 ) -> SourceManifest:
     """The one dataset that a file with these videos can be of.
 
     Folds name the videos of a corpus. One whose folds are not at hand is taken where it is the only one, or
-    where something else told of it and the file is of no other.
+    where its manifest knows the root and the file is of no other.
     """
     own = set(videos)
     shares = {manifest.dataset: _share(own, manifest) for manifest in manifests}
     fitting = [known for known in manifests if (shares[known.dataset] or 0.0) >= MIN_SHARE]
-    if not fitting and (told or len(manifests) == 1):
+    if not fitting and (known_root or len(manifests) == 1):
         fitting = [known for known in manifests if shares[known.dataset] is None]
     if len(fitting) == 1:
         return fitting[0]

@@ -53,7 +53,7 @@ def swap_change(cells: Cells, leaves: int, enters: int) -> int:
     while i < stop_i and j < stop_j:
         out, into = cells.numbers[i], cells.numbers[j]
         if out == into:
-            if cells.amounts[i] != cells.amounts[j]:
+            if cells.amounts[i] != cells.amounts[j]:  # an equal count of a shared cell changes nothing
                 change += change_at(cells, out, cells.amounts[j] - cells.amounts[i])
             i, j = i + 1, j + 1
         elif out < into:
@@ -125,6 +125,7 @@ def try_swaps(
     """
     accepted = 0
     for step in range(len(chosen)):
+        # Earlier swaps of this call may have put other units into these places: read them only now.
         leaves, enters = here[chosen[step]], there[partners[step]]
         allowed = True
         for k in range(len(limit_most)):
@@ -133,6 +134,7 @@ def try_swaps(
                 break
         if not allowed:
             continue
+        # The limits were checked first: they cost K additions, the change a walk through two units' cells.
         change = swap_change(cells, leaves, enters)
         surplus_after = surplus + sizes[enters] - sizes[leaves]
         if change - penalty * (abs(surplus_after) - abs(surplus)) < lowest[step]:

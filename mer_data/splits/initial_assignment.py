@@ -26,7 +26,7 @@ START_TRIALS = 4
 
 
 @dataclass(frozen=True)
-class Start:
+class InitialAssignment:
     """A random shifted side and what every swap has to keep.
 
     Attributes:
@@ -41,7 +41,7 @@ class Start:
     limits: Limits | None
 
 
-def utterance_start(table: WordTable, size: int, rng: np.random.Generator) -> Start:
+def assign_utterances(table: WordTable, size: int, rng: np.random.Generator) -> InitialAssignment:
     """A start whose cells of class and sentence length have their share of the pool to within one utterance.
 
     The pool is cut into strata of equal size by number of frequent words; a swap stays within its class and
@@ -51,12 +51,12 @@ def utterance_start(table: WordTable, size: int, rng: np.random.Generator) -> St
     """
     num_strata = int(np.clip(size // (CELL_SIZE * len(table.prior)), 1, MOST_STRATA))
     cells = table.classes * num_strata + length_strata(table, num_strata, rng)
-    return Start(stratified_sample(cells, size, rng), cells, None)
+    return InitialAssignment(stratified_sample(cells, size, rng), cells, None)
 
 
-def video_start(
+def assign_videos(
     table: WordTable, unit_of: NDArray[np.int64], size: int, label_tolerance: float, rng: np.random.Generator
-) -> Start:
+) -> InitialAssignment:
     """A start of whole videos: of the size asked for, with class shares and sentence lengths near the pool's.
 
     Where no choice of videos has that size, it is the nearest that one has. On its way, a search may differ
@@ -74,7 +74,7 @@ def video_start(
     shifted = random_units(exact, sizes, nearest_size, rng)
     if abs(nearest_size - size) <= slack and exact.allow(exact.rows[shifted].sum(axis=0)):
         limits = share_limits(unit_of, keys, nearest_size, slack)
-        return Start(shifted, np.zeros(len(sizes), dtype=np.int64), limits)
+        return InitialAssignment(shifted, np.zeros(len(sizes), dtype=np.int64), limits)
     nearest = shifted[unit_of]
     deviation, off = (share_deviation(key, nearest) for key, _ in keys)
     raised = f"Raise --label-tolerance to {np.ceil(deviation * 1000) / 1000:.3f} or more, or change"

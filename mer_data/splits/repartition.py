@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from mer_data.errors import SplitError
 from mer_data.progress import Progress, part_of_progress
 from mer_data.splits.initial_assignment import (
-    Start,
+    InitialAssignment,
+    assign_utterances,
+    assign_videos,
     random_units,
     reachable_size,
     rest_limits,
     share_deviation,
     share_limits,
     stratified_sample,
-    utterance_start,
-    video_start,
 )
 from mer_data.splits.manifest import SplitManifest
 from mer_data.splits.pool import Pool, make_pool
@@ -72,13 +72,13 @@ def repartition(
     for level in levels:
         replace(settings, severity=level)  # refuses an impossible one before the search
     pool = make_pool(utterances, task, settings)
-    course = _strongest(pool, settings, progress)
+    found = _strongest(pool, settings, progress)
     meter = ShiftMeter(
         pool.frame, task, min_count=settings.min_count, smoothing=settings.smoothing, words=pool.words
     )
     manifests = []
-    for level, swaps in zip(levels, _swaps_at(course, levels), strict=True):
-        folds = _folds(pool, course.search.state(swaps)[course.unit_of], settings)
+    for level, swaps in zip(levels, _swaps_at(found, levels), strict=True):
+        folds = _folds(pool, found.search.state(swaps)[found.unit_of], settings)
         _check_folds(pool, folds, settings)
         manifests.append(
             SplitManifest(
@@ -158,34 +158,34 @@ def _strongest(pool: Pool, settings: RepartitionSettings, progress: Progress | N
         rng = np.random.default_rng([settings.seed, restart])
         start = _start(pool, unit_of, settings, rng)
         limits, sizes = start.limits, np.bincount(unit_of)
-        course = SwapSearch(table, start.shifted, kinds=start.kinds, limits=limits, rng=rng, sizes=sizes)
+        found = SwapSearch(table, start.shifted, kinds=start.kinds, limits=limits, rng=rng, sizes=sizes)
         steps = (settings.steps_per_utterance or 0) * len(pool.frame)
-        course.run(steps, part_of_progress(progress, restart * steps, steps, settings.restarts * steps))
-        return _SearchResult(course, unit_of, course.totals - course.totals[0], course.keeps_size())
+        found.run(steps, part_of_progress(progress, restart * steps, steps, settings.restarts * steps))
+        return _SearchResult(found, unit_of, found.totals - found.totals[0], found.keeps_size())
 
     return max(
         map(search, range(settings.restarts)),
-        key=lambda course: course.furthest + int(course.search.totals[0]),  # starts differ too
+        key=lambda found: found.furthest + int(found.search.totals[0]),  # starts differ too
     )
 
 
 def _start(
     pool: Pool, unit_of: NDArray[np.int64], settings: RepartitionSettings, rng: np.random.Generator
-) -> Start:
+) -> InitialAssignment:
     if settings.group_by == "video":
-        return video_start(pool.table, unit_of, pool.num_shifted, settings.label_tolerance, rng)
-    return utterance_start(pool.table, pool.num_shifted, rng)
+        return assign_videos(pool.table, unit_of, pool.num_shifted, settings.label_tolerance, rng)
+    return assign_utterances(pool.table, pool.num_shifted, rng)
 
 
-def _swaps_at(course: _SearchResult, severities: Sequence[float]) -> list[int]:
+def _swaps_at(found: _SearchResult, severities: Sequence[float]) -> list[int]:
     """After how many swaps the search first reached each part of its way up."""
-    if course.furthest == 0 and max(severities) > 0:
+    if found.furthest == 0 and max(severities) > 0:
         raise SplitError(
             "no swap changes the divergence",
             found=f"severity {max(severities):g} asked for",
             do="Take severity 0, lower --min-count, or build the store from more of the corpus",
         )
-    swaps = [course.first_with(severity * course.furthest) for severity in severities]
+    swaps = [found.first_with(severity * found.furthest) for severity in severities]
     for one, other in combinations(range(len(swaps)), 2):
         if swaps[one] == swaps[other]:
             raise SplitError(

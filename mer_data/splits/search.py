@@ -49,6 +49,7 @@ class DivergenceTable:
         added = smoothing * np.concatenate([np.tile(table.prior, num_words), np.ones(num_words)])
         sign = np.where(np.arange(len(most)) < table.counts.size, 1.0, -1.0)
         self.starts = offsets_of(most + 1)[:-1]
+        # A cell with at most n counts has n + 1 entries, of the counts 0 to n.
         owner = np.repeat(np.arange(len(most)), most + 1)
         count = np.arange(len(owner)) - self.starts[owner]
         bits = x_log2_x(count + added[owner]) + x_log2_x(most[owner] - count + added[owner])
@@ -112,7 +113,7 @@ class SwapSearch:
             divergence: what grows.
             start: units on the shifted side (U,).
             kinds: units are swapped with their own kind alone (U,).
-            limits: what the shifted side has to keep beside its number of units of each kind.
+            limits: what the shifted side has to keep, in addition to its number of units of each kind.
             rng: source of the proposals.
             sizes: utterances of every unit (U,); the search prefers states with as many of them as the
                 start has. None: units are of one size.
@@ -122,6 +123,7 @@ class SwapSearch:
         self._limits = limits or Limits(np.zeros((len(start), 0)), np.zeros(0))
         self._here = np.flatnonzero(start).astype(np.int32)
         there = np.flatnonzero(~start).astype(np.int32)
+        # Sorted by kind, the partners of a unit are one run, and drawing one is a multiplication.
         self._there = there[np.argsort(kinds[there], kind="stable")]
         first, last = (
             np.searchsorted(kinds[self._there], kinds[self._here], side=side) for side in ("left", "right")
@@ -152,6 +154,7 @@ class SwapSearch:
         """Propose ``steps`` swaps, each accepted by the Metropolis rule under geometric cooling."""
         if not self.can_move or not steps:
             return
+        # The order of the three stretches is part of a split's bytes: another order gives other splits.
         acceptance = self._stream(0)
         first = self._mean_change(self._stream(steps))
         penalty = int(SIZE_PENALTY * first)
@@ -163,6 +166,8 @@ class SwapSearch:
                 progress(done, steps)
             number = min(part, steps - done)
             temperatures = first * FINAL_TEMPERATURE ** (np.arange(done, done + number) / max(steps - 1, 1))
+            # Metropolis: accept with probability exp(change / T), that is, where change >= T log(u). The swap
+            # loop then needs one comparison per proposal, and no exponential.
             lowest = np.log1p(-acceptance.random(number)) * temperatures
             chosen = self._propose(places.random(number), partners.random(number))
             # A change is a whole number: comparing it with the next one above is the same, and exact.
@@ -171,6 +176,7 @@ class SwapSearch:
             changes.append(accepted[1])
         self._swaps = np.concatenate(swaps)
         self._totals = np.concatenate([self._totals[:-1], np.cumsum(np.concatenate(changes))])
+        # The streams were copies: move the generator past all that they used.
         self._rng.bit_generator.advance(3 * steps + 2 * NUM_PROBES)  # type: ignore[attr-defined]
         if progress is not None:
             progress(steps, steps)

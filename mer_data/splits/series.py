@@ -123,7 +123,7 @@ def find_series(folder: Path, task: Task, utterance_digest: str) -> dict[str, tu
     for splits in map(as_series, by_origin.values()):
         if len(splits) > 1:
             name = splits[0].series_name
-            # Series may differ in a parameter that the name does not tell.
+            # Series may differ in a parameter that is not in the name.
             series[name if name not in series else f"{name}, {splits[0].path.stem}"] = splits
     return series
 

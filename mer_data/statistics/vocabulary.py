@@ -65,7 +65,7 @@ class CounterfactualVocabulary:
         return to_csv(self.table, float_format="%.6f")
 
     def save(self, csv_path: str | Path) -> None:
-        """Write the CSV for people and, beside it, the JSON for programs, which has the digests of both."""
+        """Write the CSV for people and, next to it, the JSON for programs, which has the digests of both."""
         csv_path = Path(csv_path)
         table = self.to_csv()
         content = {
@@ -101,7 +101,7 @@ def load_kept_tokens(
 ) -> NDArray[np.int64]:
     """Ids of the kept tokens from the JSON, checked against this store and split.
 
-    The CSV beside it must be the one that was written with it; where there is none, nothing is lost.
+    The CSV next to it must be the one that was written with it; where there is none, nothing is lost.
 
     Raises:
         StatisticsError: as ``load_vocabulary``, or made from something else.

@@ -145,7 +145,7 @@ class FeatureStore:
     def modalities(self) -> tuple[str, ...]:
         """Those of "audio" and "vision" that the store has; none in a store of texts alone."""
         with self._checked():
-            # The columns tell an absent modality from one that was lost.
+            # The stated columns distinguish an absent modality from one that was lost.
             stated = json.loads(self._h5.attrs["columns"]) if "columns" in self._h5.attrs else self._h5
             return tuple(modality for modality in FRAME_MODALITIES if modality in stated)
 

@@ -28,8 +28,8 @@ _CHUNK_BYTES = 1 << 16
 _WRITTEN_BYTES = 1 << 22
 """Blocks are written together up to about this size."""
 _BYTES_PER_UTTERANCE = 1 << 12
-"""What an utterance has beside its frames, roughly: text, words, word pieces."""
-_FRAME_CHUNK_BYTES = 1 << 14  # a random row reads little beside itself (docs/benchmarks.md)
+"""Rough size of an utterance without its frames: text, words, word pieces."""
+_FRAME_CHUNK_BYTES = 1 << 14  # reading a random row reads little more than the row (docs/benchmarks.md)
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ class StoreWriter:
 
 @contextmanager
 def writing_store(path: str | Path, widths: dict[str, int], tokenizer: Tokenizer) -> Iterator[StoreWriter]:
-    """Open a writer on a temporary file beside ``path``, renamed to ``path`` when all went well.
+    """Open a writer on a temporary file in the folder of ``path``, renamed to ``path`` when all went well.
 
     Raises:
         StoreError: the file system took no more.

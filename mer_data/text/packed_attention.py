@@ -1,4 +1,4 @@
-"""Attention of a Hugging Face encoder over texts that stand one after the other, without padding.
+"""Attention of a Hugging Face encoder over texts laid one after the other, without padding.
 
 All layers but attention look at one word piece at a time, so an encoder can read the pieces of a whole batch
 as one long row. Only attention has to know where texts end: it puts texts of similar length into a padded
@@ -45,10 +45,10 @@ class Group:
 
 @dataclass(frozen=True)
 class Packing:
-    """How the texts of a batch stand in one row.
+    """The texts of a batch laid one after the other in one row.
 
     Attributes:
-        order: (B,) texts by rising length; in this order they stand in the row.
+        order: (B,) texts by rising length; their order in the row.
         source: (N,) where each piece is in the batch (B * T).
         steps: (N,) the position of each piece in its text.
         groups: texts that attend in one block.
@@ -62,9 +62,11 @@ class Packing:
     @classmethod
     def from_mask(cls, mask: Tensor) -> Packing:
         """For a batch with pieces where ``mask`` (B, T) is True."""
+        # Neighbours by length share a block, so that little of it is padding.
         order = mask.sum(dim=1).argsort(stable=True)
         ordered = mask[order]
         rows, steps = ordered.nonzero(as_tuple=True)
+        # The last piece counts, not their number: a mask may have holes, and steps are positions in the text.
         ends = torch.arange(1, mask.shape[1] + 1, device=mask.device)
         lengths = (ends * ordered).amax(dim=1).tolist()
         first_of_text = functional.pad(ordered.sum(dim=1).cumsum(dim=0), (1, 0)).tolist()
@@ -73,9 +75,10 @@ class Packing:
             last = min(first + _GROUP, len(mask))
             pieces = slice(first_of_text[first], first_of_text[last])
             longest = max(lengths[first:last])
-            if not longest:
+            if not longest:  # texts without a piece need no attention
                 continue
             width = max(longest, _LEAST)
+            # Row in the block times its width, plus the step: where each piece goes in the flattened block.
             places = (rows[pieces] - first) * width + steps[pieces]
             block = functional.pad(ordered[first:last, :longest], (0, width - longest))
             groups.append(Group(pieces, places, block[:, None, None]))
@@ -130,6 +133,7 @@ def packed_attention(
             .transpose(1, 2)
             for x in rows
         )
+        # Padding of the block attends to pieces too, but its results are not taken out again.
         block = _attend(q, k, v, group.mask, dropout, scaling)
         results.append(_Take.apply(block.flatten(0, 1), group.places))
     return torch.cat(results).unsqueeze(0), None

@@ -18,8 +18,8 @@ class LengthGroupedBatches(Sampler[list[int]]):
 
     Each length is multiplied by a random factor between 1 / ``SPREAD`` and ``SPREAD``; positions are sorted
     by the result and cut into batches, which come in random order. So an utterance meets others of up to
-    about twice its length in changing company, order within an epoch is random, and a batch is not padded
-    to the longest text of the corpus. What is lost: very short and very long texts never share a step.
+    about twice its length in differently composed batches, order within an epoch is random, and no batch is
+    padded to the longest text of the corpus. What is lost: very short and very long texts never share a step.
     """
 
     def __init__(self, lengths: NDArray[np.integer], batch_size: int, generator: torch.Generator) -> None:

@@ -1,4 +1,4 @@
-"""What lies at a path: which files are ours, of which kind, and what stands beside them."""
+"""The files at a path: which are ours, of which kind, and which stores and splits are in the same folder."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def _of_dataset(folder: Path) -> Iterator[Artefact]:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """The sound stores and splits beside an artefact."""
+    """The sound stores and splits in the dataset of an artefact."""
 
     stores: tuple[FeatureStore, ...]
     splits: dict[Path, SplitManifest]
@@ -124,13 +124,13 @@ class Surroundings:
 def surroundings(artefact: Artefact) -> Surroundings:
     """Stores and splits in the dataset's folder around an artefact, or else in the workspace."""
     folder = artefact.path.absolute().parent
-    beside = surroundings_in(folder.parent) if folder.name in _FOLDERS else Surroundings((), {})
-    if beside.stores or artefact.kind != "split":
-        return beside
+    nearby = surroundings_in(folder.parent) if folder.name in _FOLDERS else Surroundings((), {})
+    if nearby.stores or artefact.kind != "split":
+        return nearby
     try:
         return surroundings_in(Workspace(SplitManifest.load(artefact.path).dataset).root)
     except DAMAGE:
-        return beside
+        return nearby
 
 
 def surroundings_in(folder: Path) -> Surroundings:

@@ -1,4 +1,4 @@
-"""``Finding``: what a check has to say about an artefact."""
+"""``Finding``: the result of a check on an artefact."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class MixedSentences:
         examples: some of those words.
         twins: rows whose segment, with all its words, was published twice.
         suspects: rows without word times of which one begins with the last words of the one before.
-        num_timed: utterances with word times; the others can be told by their texts alone.
+        num_timed: utterances with word times; of the others only the texts can be compared.
     """
 
     mixed: tuple[int, ...]
@@ -61,10 +61,10 @@ def find_mixed(
     shared = once_each[once_each.duplicated(_PLACE, keep=False)]
     twins = _twins(words[words["utterance"].isin(set(shared["utterance"]))], utterances)
     odd = shared[~shared["utterance"].isin(twins)]
-    beside = shared.merge(odd[_PLACE].drop_duplicates(), on=_PLACE)["utterance"]
+    owners_of_odd = shared.merge(odd[_PLACE].drop_duplicates(), on=_PLACE)["utterance"]
     timed = set(words["utterance"].tolist())
     return MixedSentences(
-        mixed=tuple(sorted(set(beside.tolist()))),
+        mixed=tuple(sorted(set(owners_of_odd.tolist()))),
         examples=tuple(odd["token"].drop_duplicates().head(3)),
         twins=tuple(sorted(twins)),
         suspects=_running_on(utterances.reset_index(drop=True), timed),

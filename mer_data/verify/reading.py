@@ -94,13 +94,13 @@ class StoreContent:
 
     @cached_property
     def num_utterances(self) -> int:
-        """Number of utterances N: what most datasets say."""
+        """Number of utterances N: the one that most datasets agree on."""
         said = [self.shapes[name][0] for name in _ROW_PER_UTTERANCE if name in self.shapes]
         said += [self.shapes[name][0] - 1 for name in _OFFSETS_PER_UTTERANCE if name in self.shapes]
         return max(0, Counter(said).most_common(1)[0][0]) if said else 0
 
     def has(self, *names: str) -> bool:
-        """Whether all these are sound; the name of a string column stands for its two datasets."""
+        """Whether all these are sound; the name of a string column means its two datasets."""
         parts = [p for name in names for p in _parts(name)]
         return all(part in self.arrays for part in parts)
 

@@ -68,7 +68,7 @@ def _check_word_times(content: StoreContent, findings: Findings) -> None:
 
 
 def check_tokens(content: StoreContent, pieces: Tokenizer | None, findings: Findings) -> None:
-    """Word pieces are of the vocabulary, stand between [CLS] and [SEP], and point at words that are there."""
+    """Word pieces are of the vocabulary, are between [CLS] and [SEP], and point at words that are there."""
     if not content.has("tokens/offsets"):
         return
     if pieces is not None and content.has("tokens/ids"):
@@ -81,7 +81,7 @@ def check_tokens(content: StoreContent, pieces: Tokenizer | None, findings: Find
 
 
 def check_frames(content: StoreContent, findings: Findings) -> None:
-    """Audio and vision are finite; in an aligned store one frame stands beside every word piece."""
+    """Audio and vision are finite; an aligned store has one frame for every word piece."""
     for modality in FRAME_MODALITIES:
         rows = content.not_finite.get(f"{modality}/values", np.empty(0, np.int64))
         if len(rows):

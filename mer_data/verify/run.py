@@ -65,40 +65,40 @@ def verify(path: str | Path, progress: Progress | None = None, *, make_again: bo
     findings: list[Finding] = []
     for _, group in groupby(zip(artefacts, sizes, strict=True), key=lambda pair: pair[0].path.parent.parent):
         pairs = list(group)
-        beside = surroundings(pairs[0][0])
+        nearby = surroundings(pairs[0][0])
         try:
             for artefact, size in pairs:
                 found = _verify_one(
-                    artefact, beside, part_of_progress(progress, done, size, total), make_again
+                    artefact, nearby, part_of_progress(progress, done, size, total), make_again
                 )
                 findings += sorted(found, key=lambda finding: LEVELS.index(finding.level))
                 done += size
                 if progress is not None:
                     progress(done, total)
             if len(pairs) > 1:
-                findings += _compare_stores(beside)
+                findings += _compare_stores(nearby)
         finally:
-            beside.close()
+            nearby.close()
     return Verification(tuple(artefact.path for artefact in artefacts), tuple(findings))
 
 
 def _verify_one(
-    artefact: Artefact, beside: Surroundings, progress: Progress | None, make_again: bool
+    artefact: Artefact, nearby: Surroundings, progress: Progress | None, make_again: bool
 ) -> Sequence[Finding]:
     if artefact.kind == "store":
         return verify_store(artefact.path, progress)
     if artefact.kind == "split":
-        return verify_split(artefact.path, beside.stores, make_again=make_again)
+        return verify_split(artefact.path, nearby.stores, make_again=make_again)
     if artefact.kind == "statistics":
-        return verify_statistics(artefact.path, beside.stores, beside.splits, make_again=make_again)
-    return verify_vocabulary(artefact.path, beside.stores, beside.splits)
+        return verify_statistics(artefact.path, nearby.stores, nearby.splits, make_again=make_again)
+    return verify_vocabulary(artefact.path, nearby.stores, nearby.splits)
 
 
-def _compare_stores(beside: Surroundings) -> list[Finding]:
+def _compare_stores(nearby: Surroundings) -> list[Finding]:
     """Stores of one dataset have the same ids, labels and texts."""
-    if len({store.utterance_digest for store in beside.stores}) < 2:
+    if len({store.utterance_digest for store in nearby.stores}) < 2:
         return []
-    first, *others = beside.stores
+    first, *others = nearby.stores
     findings = Findings(first.path)
     different = [str(s.path.name) for s in others if s.utterance_digest != first.utterance_digest]
     findings.warning("one-corpus", f"other ids, labels or texts than in {', '.join(different)} beside it")

@@ -155,7 +155,7 @@ def _compute_again(
 
 
 def verify_vocabulary(path: str | Path, stores: Sequence[FeatureStore], splits: Splits) -> list[Finding]:
-    """Every check on one counterfactual vocabulary and the CSV beside it.
+    """Every check on one counterfactual vocabulary and the CSV next to it.
 
     Args:
         path: the JSON file.

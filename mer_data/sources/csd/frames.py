@@ -38,7 +38,7 @@ def frames_of_utterances(
 ) -> Frames:
     """Return the one row of each segment, of a file that has a row per segment.
 
-    A row stands for its whole utterance, so its interval is infinite: every word of it gets the row.
+    A row is of its whole utterance, so its interval is made infinite: every word of it gets the row.
 
     Args:
         values: (F, d) rows of a video.

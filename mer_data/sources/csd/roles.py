@@ -22,7 +22,7 @@ from mer_data.tasks import LABEL_RANGE
 from mer_data.utterances import FRAME_MODALITIES
 
 _PROBED_VIDEOS = 20
-"""Videos whose values are looked at to tell labels from features."""
+"""Videos whose values are read to distinguish labels from features."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Candidate:
         return self.sequence.path
 
     def describe(self) -> str:
-        """What tells it from another: path, root, videos and rows of the first one."""
+        """Path, root, videos and rows of the first one, for a person who has to choose."""
         videos = self.sequence.videos
         rows = len(self.sequence.read(videos[0])[1]) if videos else 0
         return (

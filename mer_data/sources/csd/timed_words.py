@@ -57,7 +57,7 @@ class TimedWords:
     def with_segments(
         self, video_id: str, segments: NDArray[np.float64], transcripts: list[str]
     ) -> VideoWords:
-        """All tokens of a video beside its segments (S, 2) and their transcripts (S)."""
+        """All tokens of a video, with its segments (S, 2) and their transcripts (S)."""
         tokens, times = self._tokens(video_id, Counter(), [])
         names = [utterance_id(video_id, number) for number in range(1, len(segments) + 1)]
         spoken = ~np.isin(np.array(tokens, dtype=object), self.silence_tokens)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def quiet_hub() -> Iterator[None]:
-    """Keep the hub's client from telling of its own attempts; what comes of them is told at the end."""
+    """Silence the hub's client about its own attempts; their outcome is reported at the end."""
     from huggingface_hub.utils import logging
 
     verbosity = logging.get_verbosity()

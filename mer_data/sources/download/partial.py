@@ -83,7 +83,7 @@ class Partial:
     def resumes(self, address: str) -> bool:
         """Whether it makes sense to ask ``address`` for the rest.
 
-        Without a checksum that tells in the end, the server has to be able to say whether its file is still
+        Without a checksum to compare in the end, the server has to be able to say whether its file is still
         the same.
         """
         known = self.version

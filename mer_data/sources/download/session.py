@@ -89,7 +89,7 @@ class _BoundedResponse(HTTPResponse):
         self._measured.restart()  # a server may think for as long as a window before its body comes
 
     def read1(self, n: int = -1) -> bytes:
-        # What stands between two pieces of the body, as trailers of chunks, is bounded as headers are.
+        # What comes between two pieces of the body, as trailers of chunks, is bounded as headers are.
         self._measured.allow(_MOST_HEADER_BYTES + max(0, n))
         return super().read1(n)
 

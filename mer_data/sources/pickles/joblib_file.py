@@ -1,6 +1,6 @@
 """Pickles as joblib writes them: perhaps compressed, with the bytes of every array between the opcodes.
 
-joblib puts a ``NumpyArrayWrapper`` (shape, dtype, order) where an array stands, and the raw bytes of the
+joblib puts a ``NumpyArrayWrapper`` (shape, dtype, order) in the place of an array, and the raw bytes of the
 array after it; newer versions put padding before the bytes so that they can be mapped into memory.
 """
 
@@ -43,9 +43,9 @@ def read_arrays(path: Path, *, max_bytes: int | None = None) -> Any:
         max_bytes: how much a compressed file may become; None: see ``MAX_RATIO``.
 
     Raises:
-        SourceError: the file is missing or cut short, names any class that is not admitted (which is told),
-            is compressed in another way, becomes too large, goes on after the end of its pickle, or is a web
-            page or another broken download.
+        SourceError: the file is missing or cut short, names a class that is not admitted (the message gives
+            it), is compressed in another way, becomes too large, goes on after the end of its pickle, or is a
+            web page or another broken download.
     """
     refuse_broken_download(path)
     with _one_line_errors(path), path.open("rb") as handle:
@@ -119,7 +119,7 @@ class _JoblibReader(PickleReader):
         return _WRAPPER if (module, name) == (_WRAPPER.module, _WRAPPER.name) else super().find(module, name)
 
     def _new_object(self, _: object) -> None:
-        """NEWOBJ: of the wrapper alone; its state, which follows, says what array it stands for."""
+        """NEWOBJ: of the wrapper alone; its state, which follows, describes the array."""
         _, kind = self._stack.pop(), self._stack.pop()
         if not isinstance(kind, Name) or kind != _WRAPPER:
             raise PickleRefusedError("refused opcode NEWOBJ")

@@ -69,13 +69,13 @@ class MmsaPickle:
     """An MMSA pickle; it has no times, so one file gives one alignment.
 
     With ``audio_lengths`` and ``vision_lengths`` the file is unaligned. Without, it is aligned (one audio and
-    one vision vector beside every word piece) where both have as many steps as the word pieces; else it is
+    one vision vector for every word piece) where both have as many steps as the word pieces; else it is
     unaligned, and a row ends at its last frame that is not zero.
     """
 
     form: Literal["labels", "table"] = "table"
     word_shift = 0
-    has_word_times = True  # an aligned file has its frames beside its word pieces
+    has_word_times = True  # an aligned file has a frame for each word piece
     dropped: Sequence[DroppedUtterance] = ()
 
     def __init__(self, path: Path, manifest: SourceManifest | Callable[[set[str]], SourceManifest]) -> None:
@@ -209,8 +209,8 @@ class MmsaPickle:
         """ "unaligned" when the file has frame lengths of its own, or not as many steps as word pieces."""
         train = self._folds["train"].numbers
         pieces = train["text_bert"].shape[2]
-        beside = all(train[modality].shape[1] == pieces for modality in FRAME_MODALITIES)
-        return "aligned" if beside and not self._has_lengths else "unaligned"
+        same_steps = all(train[modality].shape[1] == pieces for modality in FRAME_MODALITIES)
+        return "aligned" if same_steps and not self._has_lengths else "unaligned"
 
     @property
     def files(self) -> tuple[Path, ...]:

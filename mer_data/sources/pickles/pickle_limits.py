@@ -147,7 +147,7 @@ class _Open:
 def check_data(content: Any, max_bytes: int) -> None:
     """Check that ``content`` holds arrays, values and containers of them, and can be written out.
 
-    Parts may be shared: a part is looked at once, and counts wherever it stands.
+    Parts may be shared: a part is looked at once, and counts wherever it occurs.
 
     Raises:
         PickleRefusedError: anything else is in it (a dtype or a maker where data should be), it is nested

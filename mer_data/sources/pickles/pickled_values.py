@@ -1,7 +1,7 @@
 """The values that a pickle makes by a call: numpy arrays, scalars and dtypes, bytes, sets, ordered dicts.
 
 Numpy's own functions trust a pickle: its dtypes and states can place any address in an object array. So
-none of them is called: the names that pickles use stand for the checked makers below.
+none of them is called: the names that pickles use are looked up among the checked makers below.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ def dtype_of(code: object) -> np.dtype[Any]:
         PickleRefusedError: of every other kind.
     """
     if not isinstance(code, str) or not _DTYPE.fullmatch(code):
-        told = repr(code[:40]) if isinstance(code, str) else type(code).__name__
-        raise PickleRefusedError(f"refused dtype {told}")
+        found = repr(code[:40]) if isinstance(code, str) else type(code).__name__
+        raise PickleRefusedError(f"refused dtype {found}")
     return np.dtype(code)
 
 
@@ -111,7 +111,7 @@ def shaped(values: NDArray[Any], shape: object, order: object) -> NDArray[Any]:
     """Return ``values`` (n,) in a shape of n elements.
 
     Raises:
-        PickleRefusedError: the shape does not fit, or claims more than there is beside a dimension of 0.
+        PickleRefusedError: the shape does not fit, or claims more than there is next to a dimension of 0.
     """
     sizes = shape if isinstance(shape, tuple) else (shape,)
     if len(sizes) > _MAX_DIMENSIONS or not all(isinstance(size, int) and size >= 0 for size in sizes):

@@ -57,7 +57,7 @@ class PickleReader:
         """Return an admitted name.
 
         Raises:
-            PickleRefusedError: any other name, which is told.
+            PickleRefusedError: any other name, which the message gives.
         """
         if not isinstance(module, str) or not isinstance(name, str):  # to hash anything else can take forever
             raise PickleRefusedError("a name that is no text")

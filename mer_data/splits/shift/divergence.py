@@ -35,8 +35,9 @@ def weighted_divergences(
     utterances of the prior: n_swc + smoothing * prior_c. JSD_w is the Jensen-Shannon divergence of the two
     label distributions with the sizes n_sw as mixing weights: the mutual information between side and
     label, given the word. The weights matter for a search: with equal ones a word seen once on one side
-    (a corner of the simplex) counts as much as one seen a hundred times on both, and the search would earn
-    divergence by hiding words. As counts enter by x log2 x alone, a search can look every change up.
+    (a corner of the simplex) counts as much as one seen a hundred times on both, and the search would
+    increase the divergence by concentrating words on one side. As counts enter by x log2 x alone, a search
+    can look every change up.
 
     Args:
         shifted_counts: utterances of the shifted side that contain each word, by class (W, C).

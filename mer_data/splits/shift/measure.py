@@ -135,7 +135,7 @@ class ShiftMeter:
         return _number(split_divergence(self._table, self._standard_folds == "test", self._smoothing))
 
     def _within_side(self, folds: Folds, valid_with: str) -> dict[str, Any]:
-        """Divergence between validation and its own side, beside random splits of the two together."""
+        """Divergence between validation and its own side, with that of random splits of the two together."""
         rows = np.flatnonzero((folds == valid_with) | (folds == "valid"))
         table = WordTable.build(
             self._words.take(rows), self._classes[rows], self._task.num_classes, self._min_count

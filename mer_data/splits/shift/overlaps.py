@@ -46,9 +46,10 @@ def has_overlap(
                 other = others[owners[entry]]
                 a, b, end = start, offsets[other], offsets[other + 1]
                 size, other_size = stop - a, end - b
+                # Even if the smaller set were inside the larger one, their sizes would be too far apart.
                 if min(size, other_size) < threshold * max(size, other_size):
                     continue
-                shared = 0
+                shared = 0  # both sets rise, so one walk along the two finds what they share
                 while a < stop and b < end:
                     if values[a] == values[b]:
                         shared, a, b = shared + 1, a + 1, b + 1

@@ -19,7 +19,7 @@ NUM_FOLDS = 5
 MIN_UTTERANCES = 2
 """Training utterances that a word must occur in to be a feature."""
 NUM_DECIMALS = 4
-"""Enough to tell one utterance of a test fold from the next."""
+"""Enough to show a difference of one utterance in a test fold."""
 
 Probe = Callable[[NDArray[np.int64], NDArray[np.int64]], float]
 
@@ -59,7 +59,7 @@ def embedding_probe(embeddings: NDArray[np.floating], classes: NDArray[np.int64]
 def cross_validated(
     probe: Probe, rows: NDArray[np.int64], classes: NDArray[np.int64], *, seed: int = 0
 ) -> float:
-    """Mean accuracy of a probe over five folds of ``rows``: what the text tells where nothing shifts."""
+    """Mean accuracy of a probe over five folds of ``rows``: what the text predicts where nothing shifts."""
     fold = balanced_folds(classes[rows], seed=seed)
     values = [probe(rows[fold != number], rows[fold == number]) for number in range(NUM_FOLDS)]
     return float(np.mean(values))

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from mer_data.errors import SplitError
 from mer_data.splits.initial_assignment import (
+    assign_utterances,
+    assign_videos,
     length_strata,
     random_units,
     reachable_size,
@@ -16,8 +18,6 @@ from mer_data.splits.initial_assignment import (
     share_deviation,
     share_limits,
     stratified_sample,
-    utterance_start,
-    video_start,
 )
 
 
@@ -49,7 +49,7 @@ def test_strata_are_equal_parts_by_length_with_ties_at_random(corpus, table_of):
 @given(st.integers(0, 999), st.integers(3, 290))
 def test_a_start_of_utterances_has_the_pools_classes_and_lengths(corpus_maker, table_of, seed, size):
     table = table_of(corpus_maker(300, 5))
-    start = utterance_start(table, size, rng(seed))
+    start = assign_utterances(table, size, rng(seed))
     assert start.shifted.sum() == size
     assert start.limits is None
     for key in (table.classes, start.kinds):
@@ -68,7 +68,7 @@ def test_a_start_of_videos_keeps_size_class_shares_and_lengths(corpus_maker, tab
     corpus = corpus_maker(1000, seed)
     corpus["video_id"] = corpus["video_id"].where(rng(seed).random(1000) < 0.7, "w" + corpus["video_id"])
     table, unit_of = table_of(corpus), count_videos(corpus)
-    start = video_start(table, unit_of, 300, 0.01, rng(seed))
+    start = assign_videos(table, unit_of, 300, 0.01, rng(seed))
     side = start.shifted[unit_of]
     assert side.sum() == 300
     assert share_deviation(table.classes, side) <= 0.01 + 1e-6
@@ -79,7 +79,7 @@ def test_a_start_of_videos_keeps_size_class_shares_and_lengths(corpus_maker, tab
 
 
 def test_videos_of_one_size_come_as_near_to_the_size_as_they_can(corpus, table_of):
-    start = video_start(table_of(corpus), count_videos(corpus), 90, 0.1, rng())
+    start = assign_videos(table_of(corpus), count_videos(corpus), 90, 0.1, rng())
     assert 4 * start.shifted.sum() == 88
 
 
@@ -95,10 +95,10 @@ def test_a_tolerance_that_videos_cannot_keep_is_refused_with_one_that_they_can(c
     with pytest.raises(
         SplitError, match=r"found no choice of whole videos .*expected 90 .*shares within 0,"
     ) as caught:
-        video_start(table, unit_of, 90, 0.0, rng())
+        assign_videos(table, unit_of, 90, 0.0, rng())
     feasible = float(re.search(r"Raise --label-tolerance to ([\d.]+) or more", str(caught.value))[1])
     assert 0 < feasible < 0.05
-    side = video_start(table, unit_of, 90, feasible, rng()).shifted[unit_of]
+    side = assign_videos(table, unit_of, 90, feasible, rng()).shifted[unit_of]
     assert share_deviation(table.classes, side) <= feasible
 
 
@@ -107,7 +107,7 @@ def test_a_size_that_videos_cannot_keep_is_refused_with_the_nearest(corpus, tabl
     with pytest.raises(
         SplitError, match=r"at best 100 utterances.* expected 40 .*within 50.* Change --sizes"
     ) as caught:
-        video_start(table_of(corpus), unit_of, 40, 1.0, rng())
+        assign_videos(table_of(corpus), unit_of, 40, 1.0, rng())
     assert "label-tolerance" not in str(caught.value)
 
 
