@@ -40,6 +40,13 @@ def test_wheel_has_both_packages_manifests_and_recipes(wheel_names):
         assert name in wheel_names
 
 
+@pytest.mark.parametrize("package", ["mer_data/reports"])
+def test_wheel_has_every_template(wheel_names, package):
+    files = [str(path.relative_to(ROOT)) for path in (ROOT / package / "templates").iterdir()]
+    assert files
+    assert set(files) <= set(wheel_names)
+
+
 def test_wheel_has_no_other_top_level_modules(wheel_names):
     top = {name.split("/")[0] for name in wheel_names}
     assert {name for name in top if not name.endswith(".dist-info")} == {"mer_data", "cider"}

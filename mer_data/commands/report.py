@@ -99,8 +99,8 @@ def report(
     encoder = None if text_encoder is None else _encoder(store, text_encoder)
     tasks = [] if no_curve else [get_task(task)] if task else tasks_of(splits)
     curves, notes = _curves(store, tasks, severities, seeds, encoder)
-    page, exhibits = corpus_report(store, splits, curves, encoder=encoder, notes=notes)
-    saved = exhibits.save(figures) if figures is not None else []
+    page, numbering = corpus_report(store, splits, curves, encoder=encoder, notes=notes)
+    saved = numbering.save(figures) if figures is not None else []
     write_text(path, page.to_html())
     conclude(
         {
@@ -112,7 +112,7 @@ def report(
             "no_curve": notes,
         },
         [
-            f"{len(splits)} split{'s' * (len(splits) != 1)}, {len(exhibits.charts)} figures in {path}"
+            f"{len(splits)} split{'s' * (len(splits) != 1)}, {len(numbering.charts)} figures in {path}"
             f" ({path.stat().st_size / 1000:.0f} kB).",
             *([f"{len(saved)} files in {figures}."] if saved else []),
             *(f"No severity curve of task {name}: {reason}" for name, reason in notes.items()),

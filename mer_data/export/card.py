@@ -13,9 +13,9 @@ from mer_data.export.statements import limits, speakers, use
 from mer_data.files.writing import write_text
 from mer_data.files.yaml_files import to_yaml
 from mer_data.reports.formatting import UNKNOWN, count_of, number, percent
-from mer_data.reports.numbering import Exhibits
+from mer_data.reports.numbering import Numbering
 from mer_data.reports.page import Report, Section
-from mer_data.reports.provenance import how_made
+from mer_data.reports.provenance import provenance
 
 SUFFIX = ".card.md"
 CROISSANT = ".croissant.json"
@@ -39,18 +39,18 @@ def write_card(facts: Facts, target: Path) -> None:
 
 def card(facts: Facts) -> str:
     """The card as GitHub-flavoured Markdown, with the header that the Hugging Face hub reads."""
-    exhibits = Exhibits()
+    numbering = Numbering()
     report = Report(
         f"{facts.corpus.title}: {facts.store_name}, {facts.split_name}",
         _intro(facts),
         [
             Section("Terms", paragraphs=[facts.corpus.terms, speakers(facts)]),
-            _folds(facts, exhibits),
-            _features(facts, exhibits),
-            _cleaning(facts, exhibits),
-            shift_section(facts, exhibits),
+            _folds(facts, numbering),
+            _features(facts, numbering),
+            _cleaning(facts, numbering),
+            shift_section(facts, numbering),
             Section("Intended use and limits", paragraphs=[*use(facts), *limits(facts)]),
-            _digests(facts, exhibits),
+            _digests(facts, numbering),
         ],
     )
     blocks = [_header(facts), report.to_markdown(), *_ids(facts)]
@@ -77,11 +77,11 @@ def _intro(facts: Facts) -> list[str]:
         f"{count_of(facts.num_utterances, 'utterance')} ({sizes}) with text, word pieces, audio and vision"
         " features and a sentiment label in [-3, 3].",
         f"Store {facts.store_name}: {count_of(store['num_utterances'], 'utterance')}, {store['alignment']}"
-        f" frames. Split {facts.split_name}, kind {split.kind}, task {split.task}: {how_made(split)}",
+        f" frames. Split {facts.split_name}, kind {split.kind}, task {split.task}: {provenance(split)}",
     ]
 
 
-def _folds(facts: Facts, exhibits: Exhibits) -> Section:
+def _folds(facts: Facts, numbering: Numbering) -> Section:
     rows = [
         {
             "Fold": fold.name,
@@ -97,8 +97,8 @@ def _folds(facts: Facts, exhibits: Exhibits) -> Section:
         "Folds and classes",
         paragraphs=[text],
         tables=[
-            exhibits.table("The folds, with utterances and shares of the classes of the task binary.", rows),
-            exhibits.table(
+            numbering.table("The folds, with utterances and shares of the classes of the task binary.", rows),
+            numbering.table(
                 "Utterances and shares of the classes of the task seven.",
                 [{"Fold": fold.name, **_shares(fold, "seven")} for fold in facts.folds],
             ),
@@ -114,7 +114,7 @@ def _shares(fold: FoldFacts, task: str) -> dict[str, str]:
     }
 
 
-def _features(facts: Facts, exhibits: Exhibits) -> Section:
+def _features(facts: Facts, numbering: Numbering) -> Section:
     store = facts.store
     rows = []
     for modality in facts.columns:
@@ -140,7 +140,7 @@ def _features(facts: Facts, exhibits: Exhibits) -> Section:
         (f"Columns of {modality}", _named(facts.columns[modality]) or UNKNOWN) for modality in facts.columns
     ]
     caption = "Streams of the store, with frames per utterance; float32."
-    return Section("Features", paragraphs=[text], tables=[exhibits.table(caption, rows)], facts=columns)
+    return Section("Features", paragraphs=[text], tables=[numbering.table(caption, rows)], facts=columns)
 
 
 def _named(columns: Sequence[str]) -> str:
@@ -161,21 +161,21 @@ def _follows(name: str, next_name: str) -> bool:
     return found is not None and next_name == f"{found[1]}{int(found[2]) + 1}"
 
 
-def _cleaning(facts: Facts, exhibits: Exhibits) -> Section:
+def _cleaning(facts: Facts, numbering: Numbering) -> Section:
     counts: dict[str, int] = facts.store["cleaning"]
     found = [{"What": name.replace("_", " "), "Count": f"{n:,}"} for name, n in counts.items() if n]
     absent = [name.replace("_", " ") for name, n in counts.items() if not n]
     paragraphs = [f"Looked for and not found: {', '.join(absent)}."] if absent else []
-    tables = [exhibits.table("What the build met or changed, in the whole store.", found)] if found else []
+    tables = [numbering.table("What the build met or changed, in the whole store.", found)] if found else []
     reasons = [{"Reason": reason, "Utterances": f"{n:,}"} for reason, n in facts.drop_reasons.items()]
     if reasons:
-        tables.append(exhibits.table("Dropped: in no fold, or not in the store.", reasons))
+        tables.append(numbering.table("Dropped: in no fold, or not in the store.", reasons))
     else:
         paragraphs.append("No utterance was dropped.")
     return Section("Cleaning and dropped utterances", paragraphs=paragraphs, tables=tables)
 
 
-def _digests(facts: Facts, exhibits: Exhibits) -> Section:
+def _digests(facts: Facts, numbering: Numbering) -> Section:
     digests = {
         "store, everything in it": facts.store["content_digest"],
         "store, its ids, labels and texts": facts.store["utterance_digest"],
@@ -183,7 +183,7 @@ def _digests(facts: Facts, exhibits: Exhibits) -> Section:
         **{f"source file {name}": digest for name, digest in sorted(facts.store["sources"].items())},
     }
     rows = [{"What": name, "Digest": digest} for name, digest in digests.items()]
-    return Section("Digests", tables=[exhibits.table("What the data is told by.", rows)])
+    return Section("Digests", tables=[numbering.table("What the data is told by.", rows)])
 
 
 def _ids(facts: Facts) -> list[str]:

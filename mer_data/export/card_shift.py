@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mer_data.export.facts import Facts
 from mer_data.reports.formatting import UNKNOWN, measure, number, percent, percent_spread, spread
-from mer_data.reports.numbering import Exhibits
+from mer_data.reports.numbering import Numbering
 from mer_data.reports.page import Section, Table
 from mer_data.reports.sections.shift import BITS, METRICS, PROBE
 from mer_data.utterances import FOLDS
@@ -12,7 +12,7 @@ from mer_data.utterances import FOLDS
 NUM_TOP_WORDS = 10
 
 
-def shift_section(facts: Facts, exhibits: Exhibits) -> Section:
+def shift_section(facts: Facts, numbering: Numbering) -> Section:
     """What the manifest measured; nothing is computed anew."""
     shift, task = facts.split.shift, facts.shift_task
     if measure(shift, BITS, "this_split") is None and measure(shift, PROBE, "test") is None:
@@ -27,11 +27,11 @@ def shift_section(facts: Facts, exhibits: Exhibits) -> Section:
     return Section(
         "Shift of the split",
         paragraphs=[text],
-        tables=[_compared(facts, exhibits), _alone(facts, exhibits), *_top_words(facts, exhibits)],
+        tables=[_compared(facts, numbering), _alone(facts, numbering), *_top_words(facts, numbering)],
     )
 
 
-def _compared(facts: Facts, exhibits: Exhibits) -> Table:
+def _compared(facts: Facts, numbering: Numbering) -> Table:
     """What a manifest compares with the standard folds and with random splits."""
     shift, valid = facts.split.shift, facts.split.shift.get("valid_divergence_bits")
     rows = [
@@ -56,10 +56,10 @@ def _compared(facts: Facts, exhibits: Exhibits) -> Table:
             ),
         },
     ]
-    return exhibits.table("The shift, beside splits that were not searched for.", rows)
+    return numbering.table("The shift, beside splits that were not searched for.", rows)
 
 
-def _alone(facts: Facts, exhibits: Exhibits) -> Table:
+def _alone(facts: Facts, numbering: Numbering) -> Table:
     """What a manifest says of the split alone."""
     shift = facts.split.shift
     values = {
@@ -77,10 +77,10 @@ def _alone(facts: Facts, exhibits: Exhibits) -> Table:
         "running words of test that train lacks (%)": percent(measure(shift, "vocabulary", "test_oov_rate")),
     }
     rows = [{"Measure": name, "This split": value} for name, value in values.items()]
-    return exhibits.table("The split alone.", rows)
+    return numbering.table("The split alone.", rows)
 
 
-def _top_words(facts: Facts, exhibits: Exhibits) -> list[Table]:
+def _top_words(facts: Facts, numbering: Numbering) -> list[Table]:
     """The words that moved the most, with their shares of every class."""
     entries = facts.split.shift.get("top_words") or []
     if facts.split.kind != "ood" or not entries:
@@ -101,4 +101,4 @@ def _top_words(facts: Facts, exhibits: Exhibits) -> list[Table]:
     caption = (
         "Words that moved the most: shares of the classes (%) on the side of train and on the shifted side."
     )
-    return [exhibits.table(caption, rows)]
+    return [numbering.table(caption, rows)]

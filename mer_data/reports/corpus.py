@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from mer_data.reports.encoder_probe import EncoderProbe
 from mer_data.reports.formatting import count_of
 from mer_data.reports.inputs import NamedSplit
-from mer_data.reports.numbering import Exhibits
+from mer_data.reports.numbering import Numbering
 from mer_data.reports.page import Report, Section
 from mer_data.reports.sections.corpus import corpus_sections, title_of
 from mer_data.reports.sections.severity import SeverityCurve, severity_section
@@ -57,7 +57,7 @@ def corpus_report(
     *,
     encoder: EncoderProbe | None = None,
     notes: Mapping[str, str] | None = None,
-) -> tuple[Report, Exhibits]:
+) -> tuple[Report, Numbering]:
     """The page, and its charts to be saved as files as well.
 
     Args:
@@ -67,21 +67,21 @@ def corpus_report(
         encoder: a second text probe for the splits.
         notes: for the name of a task why there is no curve.
     """
-    exhibits = Exhibits()
-    sections = corpus_sections(store, exhibits)
+    numbering = Numbering()
+    sections = corpus_sections(store, numbering)
     if splits:
         scores = (
             {}
             if encoder is None
             else {split.name: encoder.scores(split.manifest, split.task) for split in splits}
         )
-        sections.append(split_section(splits, exhibits, scores, encoder.encoder_name if encoder else None))
-        sections.append(words_section(splits, exhibits))
+        sections.append(split_section(splits, numbering, scores, encoder.encoder_name if encoder else None))
+        sections.append(words_section(splits, numbering))
     if curves or notes:
-        sections.append(_severity(curves, notes or {}, exhibits))
+        sections.append(_severity(curves, notes or {}, numbering))
     sections.append(Section("How to read it", facts=_HOW_TO_READ))
     report = Report(f"{title_of(store)}: contents and splits", _intro(store, splits), sections, contents=True)
-    return report, exhibits
+    return report, numbering
 
 
 def _intro(store: FeatureStore, splits: Sequence[NamedSplit]) -> list[str]:
@@ -92,7 +92,7 @@ def _intro(store: FeatureStore, splits: Sequence[NamedSplit]) -> list[str]:
     ]
 
 
-def _severity(curves: Sequence[SeverityCurve], notes: Mapping[str, str], exhibits: Exhibits) -> Section:
+def _severity(curves: Sequence[SeverityCurve], notes: Mapping[str, str], numbering: Numbering) -> Section:
     return Section(
         "Severity",
         paragraphs=[
@@ -100,7 +100,7 @@ def _severity(curves: Sequence[SeverityCurve], notes: Mapping[str, str], exhibit
             " search finds; in between it is linear in bits.",
             *(f"Task {task}: no curve. {reason}" for task, reason in notes.items()),
         ],
-        sections=[severity_section(curve, exhibits) for curve in curves],
+        sections=[severity_section(curve, numbering) for curve in curves],
     )
 
 

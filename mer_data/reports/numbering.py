@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-class Exhibits:
+class Numbering:
     """Numbers captions, and keeps the charts so that they can be saved as files as well."""
 
     def __init__(self) -> None:

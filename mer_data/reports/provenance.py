@@ -15,7 +15,7 @@ _MOVED = {
 _VALID = {"iid": "validation from the side of train", "ood": "validation from the side of test"}
 
 
-def how_made(manifest: SplitManifest, told: Mapping[str, Any] | None = None) -> str:
+def provenance(manifest: SplitManifest, told: Mapping[str, Any] | None = None) -> str:
     """A sentence or two; parameters without words of their own are listed by name.
 
     Args:

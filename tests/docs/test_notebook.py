@@ -33,7 +33,7 @@ def test_every_cell_runs(tmp_path, monkeypatch):
         exec(compile(source, f"<code cell {number}>", "exec"), here)
     assert (tmp_path / "data/sample/splits/ood_binary_seed0.json").is_file()
     assert (tmp_path / "runs/notebook/reports/rmfm-mask0/summary.html").is_file()
-    assert len(list((tmp_path / "figures").glob("*.png"))) == len(here["exhibits"].charts) > 3
+    assert len(list((tmp_path / "figures").glob("*.png"))) == len(here["numbering"].charts) > 3
     assert (tmp_path / "corpus.html").stat().st_size > 10_000
     assert here["ood"].shift["text_probe"]["test"] < here["standard"].shift["text_probe"]["test"]
     assert here["removed"].audio.any()

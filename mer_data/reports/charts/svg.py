@@ -19,9 +19,13 @@ INK, MUTED, GRID, PAPER = "#1b1b1c", "#6a6a6c", "#dddde0", "#fffffe"
 CLASS_COLOURS = ("#00224e", "#17466f", "#2a6b86", "#4b8f96", "#76b094", "#a7cea0", "#dcedc5")
 """Of the seven classes, from negative (dark) to positive (light)."""
 _SERIES_IN_THE_DARK = ("#d6e4ff", "#ee9f6d", "#58afc2", "#c77aa6", "#4d8a55")
-_DARK = {MUTED: "#a5a5aa", GRID: "#3c3c40", CLASS_COLOURS[0]: "#274b86", CLASS_COLOURS[1]: "#2f648f"} | {
-    series_style(index).colour: _SERIES_IN_THE_DARK[index] for index in range(NUM_COLOURS)
-}
+DARK_COLOURS = {
+    MUTED: "#a5a5aa",
+    GRID: "#3c3c40",
+    CLASS_COLOURS[0]: "#274b86",
+    CLASS_COLOURS[1]: "#2f648f",
+} | {series_style(index).colour: _SERIES_IN_THE_DARK[index] for index in range(NUM_COLOURS)}
+"""Colours that differ on a dark screen: the stylesheet has a variable for each, "--c" and its digits."""
 _SYSTEM = {INK: "currentColor", PAPER: "Canvas"}
 
 CHART_STYLE: Any = {
@@ -42,24 +46,6 @@ CHART_STYLE: Any = {
     "svg.hashsalt": "mer-data",  # else the ids inside differ from run to run
 }
 """Settings of matplotlib while a chart of a page is drawn and saved."""
-
-
-def _name(colour: str) -> str:
-    return f"--c{colour[1:]}"
-
-
-def _variables(colours: dict[str, str]) -> str:
-    return " ".join(f"{_name(colour)}: {value};" for colour, value in colours.items())
-
-
-DRAWING_STYLE = f"""
-:root {{ {_variables({colour: colour for colour in _DARK})} }}
-@media screen and (prefers-color-scheme: dark) {{ :root {{ {_variables(_DARK)} }} }}
-svg.drawing {{ display: block; width: 100%; max-width: 43rem; height: auto; }}
-@media print {{ svg.drawing {{ max-width: 11cm; }} }}
-svg.drawing * {{ stroke-linejoin: round; stroke-linecap: butt; }}
-svg.drawing text {{ fill: currentColor; }}
-""".strip()
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
@@ -140,4 +126,4 @@ def _page_colour(colour: str) -> str:
     """The name that the page gives a colour, where it has one."""
     if colour in _SYSTEM:
         return _SYSTEM[colour]
-    return f"var({_name(colour)})" if colour in _DARK else colour
+    return f"var(--c{colour[1:]})" if colour in DARK_COLOURS else colour

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mer_data.inspect.summary import summarise_store
 from mer_data.reports.charts.bars import length_histograms, stacked_histogram
 from mer_data.reports.formatting import count_of, number, percent
-from mer_data.reports.numbering import Exhibits
+from mer_data.reports.numbering import Numbering
 from mer_data.reports.page import Section, Table
 from mer_data.sources.catalogue import known_datasets, load_source_manifest
 from mer_data.store.reader import FeatureStore
@@ -32,18 +32,18 @@ def title_of(store: FeatureStore) -> str:
     return load_source_manifest(store.dataset).title if store.dataset in known_datasets() else store.dataset
 
 
-def corpus_sections(store: FeatureStore, exhibits: Exhibits) -> list[Section]:
+def corpus_sections(store: FeatureStore, numbering: Numbering) -> list[Section]:
     """The corpus, how it was cleaned, and where it comes from."""
     summary = summarise_store(store)
     return [
         Section(
             "The corpus",
             paragraphs=_overview(summary),
-            tables=[_folds_table(store, exhibits), _classes_table(store, exhibits)],
-            sections=[_labels(store, exhibits), _lengths(store, summary, exhibits)],
+            tables=[_folds_table(store, numbering), _classes_table(store, numbering)],
+            sections=[_labels(store, numbering), _lengths(store, summary, numbering)],
         ),
-        _cleaning(summary, exhibits),
-        _origin(store, summary, exhibits),
+        _cleaning(summary, numbering),
+        _origin(store, summary, numbering),
     ]
 
 
@@ -67,7 +67,7 @@ def _with_all(parts: dict[str, NDArray[np.bool_]], num_rows: int) -> dict[str, N
     return {**parts, "all": np.ones(num_rows, dtype=bool)}
 
 
-def _folds_table(store: FeatureStore, exhibits: Exhibits) -> Table:
+def _folds_table(store: FeatureStore, numbering: Numbering) -> Table:
     utterances, words = store.utterances, store.lengths("words")
     seconds = (utterances["end_s"] - utterances["start_s"]).to_numpy(np.float64)
     labels = utterances["label"].to_numpy(np.float64)
@@ -89,10 +89,10 @@ def _folds_table(store: FeatureStore, exhibits: Exhibits) -> Table:
                 },
             }
         )
-    return exhibits.table("The standard folds, with the classes of the task binary.", rows)
+    return numbering.table("The standard folds, with the classes of the task binary.", rows)
 
 
-def _classes_table(store: FeatureStore, exhibits: Exhibits) -> Table:
+def _classes_table(store: FeatureStore, numbering: Numbering) -> Table:
     utterances = store.utterances
     labels, seven = utterances["label"].to_numpy(np.float64), TASKS["seven"]
     rows = []
@@ -100,7 +100,7 @@ def _classes_table(store: FeatureStore, exhibits: Exhibits) -> Table:
         counts = np.bincount(seven.class_of(labels[rows_of]), minlength=seven.num_classes)
         cells = [f"{n:,} ({percent(n / counts.sum())} %)" for n in counts]
         rows.append({"Fold": name, **dict(zip(seven.classes, cells, strict=True))})
-    return exhibits.table("The classes of the task seven: utterances and shares.", rows, folded=True)
+    return numbering.table("The classes of the task seven: utterances and shares.", rows, folded=True)
 
 
 def _shares(task: Task, labels: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -108,7 +108,7 @@ def _shares(task: Task, labels: NDArray[np.floating]) -> NDArray[np.float64]:
     return counts / max(int(counts.sum()), 1)
 
 
-def _labels(store: FeatureStore, exhibits: Exhibits) -> Section:
+def _labels(store: FeatureStore, numbering: Numbering) -> Section:
     utterances = store.utterances
     labels = utterances["label"].to_numpy(np.float64)
     step = next((step for step in _LABEL_STEPS if _on_grid(labels, step) >= _ON_GRID), _LABEL_STEPS[-1])
@@ -116,7 +116,7 @@ def _labels(store: FeatureStore, exhibits: Exhibits) -> Section:
     if not parts:
         parts = {"all": labels}
     figure = stacked_histogram(parts, width=step, x_label="Label (sentiment, -3 to 3)")
-    drawing = exhibits.draw(
+    drawing = numbering.draw(
         "labels",
         figure,
         f"Labels by standard fold. A bar is {step:.2g} wide; the one at 0 holds the neutral utterances.",
@@ -130,7 +130,7 @@ def _on_grid(labels: NDArray[np.floating], step: float) -> float:
     return float((np.abs(labels / step - np.rint(labels / step)) < 0.05).mean())
 
 
-def _lengths(store: FeatureStore, summary: dict[str, Any], exhibits: Exhibits) -> Section:
+def _lengths(store: FeatureStore, summary: dict[str, Any], numbering: Numbering) -> Section:
     panels, limits = _length_panels(store)
     rows = [
         {"Length in": _UNITS[name], **{key: number(value, decimals) for key, value in quantiles.items()}}
@@ -148,7 +148,7 @@ def _lengths(store: FeatureStore, summary: dict[str, Any], exhibits: Exhibits) -
     figures = []
     if panels:
         figures = [
-            exhibits.draw(
+            numbering.draw(
                 "lengths",
                 length_histograms(panels, limits),
                 "Lengths of utterances up to the 99th percentile. Solid line: the median; dashed line: the"
@@ -156,7 +156,7 @@ def _lengths(store: FeatureStore, summary: dict[str, Any], exhibits: Exhibits) -
                 f"Histograms of the lengths of utterances in {', '.join(panels)}",
             )
         ]
-    table = exhibits.table("Lengths: quantiles over the utterances.", rows)
+    table = numbering.table("Lengths: quantiles over the utterances.", rows)
     return Section("Lengths", paragraphs=paragraphs, tables=[table], figures=figures)
 
 
@@ -188,7 +188,7 @@ def _length_panels(store: FeatureStore) -> tuple[dict[str, NDArray[np.float64]],
     return panels, {name: float(limit) for name, limit in known.items() if name in panels}
 
 
-def _cleaning(summary: dict[str, Any], exhibits: Exhibits) -> Section:
+def _cleaning(summary: dict[str, Any], numbering: Numbering) -> Section:
     """What the build changed, met and left out."""
     cleaning: dict[str, int] = summary["cleaning"]
     found = [
@@ -202,15 +202,15 @@ def _cleaning(summary: dict[str, Any], exhibits: Exhibits) -> Section:
     reasons = Counter(drop["reason"] for drop in dropped)
     left_out = "; ".join(f"{count:,} {reason}" for reason, count in sorted(reasons.items()))
     paragraphs.append(f"Left out of the store: {left_out or 'nothing'}.")
-    tables = [exhibits.table("What the build met or changed.", found)] if found else []
+    tables = [numbering.table("What the build met or changed.", found)] if found else []
     if dropped:
         more = f"; the first {MOST_DROPS} of {len(dropped):,}" if len(dropped) > MOST_DROPS else ""
         rows = [{"What": drop["id"], "Reason": drop["reason"]} for drop in dropped[:MOST_DROPS]]
-        tables.append(exhibits.table(f"Left out of the store{more}.", rows, folded=True))
+        tables.append(numbering.table(f"Left out of the store{more}.", rows, folded=True))
     return Section("Cleaning", paragraphs=paragraphs, tables=tables)
 
 
-def _origin(store: FeatureStore, summary: dict[str, Any], exhibits: Exhibits) -> Section:
+def _origin(store: FeatureStore, summary: dict[str, Any], numbering: Numbering) -> Section:
     """Files, features, digests, licence and citation."""
     limits = summary["limits"]
     facts = [
@@ -242,5 +242,5 @@ def _origin(store: FeatureStore, summary: dict[str, Any], exhibits: Exhibits) ->
         manifest = load_source_manifest(store.dataset)
         facts += [("Licence", manifest.licence), ("Citation", manifest.citation.strip())]
     files = [{"File": name, "Digest": digest} for name, digest in sorted(summary["sources"].items())]
-    tables = [exhibits.table("Source files.", files, text_columns=["Digest"], folded=True)] if files else []
+    tables = [numbering.table("Source files.", files, text_columns=["Digest"], folded=True)] if files else []
     return Section("Origin and digests", facts=facts, tables=tables)

@@ -10,7 +10,7 @@ from mer_data.progress import Progress
 from mer_data.reports.charts.shift import CurvePanel, Spread, curves
 from mer_data.reports.encoder_probe import EncoderProbe, ProbeScores
 from mer_data.reports.formatting import count_of, mean_and_deviation, measure, number, percent_spread, spread
-from mer_data.reports.numbering import Exhibits
+from mer_data.reports.numbering import Numbering
 from mer_data.reports.page import Section
 from mer_data.reports.sections.shift import BITS, METRICS
 from mer_data.splits import RepartitionSettings, SplitManifest, repartition
@@ -148,7 +148,7 @@ def _recorded(values: dict[str, Any], own: str) -> ProbeScores:
     )
 
 
-def severity_section(curve: SeverityCurve, exhibits: Exhibits) -> Section:
+def severity_section(curve: SeverityCurve, numbering: Numbering) -> Section:
     """The curve as a figure, a table and a sentence."""
     metric = METRICS[curve.task.name]
     names = {DIVERGENCE: "divergence", BAG_OF_WORDS: "bags of words"}
@@ -159,7 +159,7 @@ def severity_section(curve: SeverityCurve, exhibits: Exhibits) -> Section:
         _panel("Divergence (bits)", curve, [DIVERGENCE], names),
         _panel(f"{metric} on test", curve, probes, names, percent=True),
     ]
-    drawing = exhibits.draw(
+    drawing = numbering.draw(
         f"severity_{curve.task.name}",
         curves(
             curve.levels,
@@ -174,7 +174,7 @@ def severity_section(curve: SeverityCurve, exhibits: Exhibits) -> Section:
     return Section(
         f"Task {curve.task.name}",
         paragraphs=[_sentence(curve, names, metric)],
-        tables=[_table(curve, names, probes, metric, exhibits)],
+        tables=[_table(curve, names, probes, metric, numbering)],
         figures=[drawing],
     )
 
@@ -201,7 +201,7 @@ def _floating(pair: tuple[float | None, float | None]) -> Spread:
 
 
 def _table(
-    curve: SeverityCurve, names: dict[str, str], probes: Sequence[str], metric: str, exhibits: Exhibits
+    curve: SeverityCurve, names: dict[str, str], probes: Sequence[str], metric: str, numbering: Numbering
 ) -> Any:
     def row(label: str, bits: str, scores: Sequence[str]) -> dict[str, str]:
         columns = [f"{metric}, {names[name]} (%)" for name in probes]
@@ -225,7 +225,7 @@ def _table(
     )
     seeds = ", ".join(map(str, curve.seeds))
     spreads = "mean and standard deviation over seeds" if len(curve.seeds) > 1 else "seed"
-    return exhibits.table(f"Severity, task {curve.task.name}: {spreads} {seeds}.", rows)
+    return numbering.table(f"Severity, task {curve.task.name}: {spreads} {seeds}.", rows)
 
 
 def _sentence(curve: SeverityCurve, names: dict[str, str], metric: str) -> str:

@@ -8,7 +8,7 @@ from mer_data.reports.charts.shift import DotPanel, dot_rows
 from mer_data.reports.encoder_probe import ProbeScores
 from mer_data.reports.formatting import UNKNOWN, count_of, measure, number, percent, percent_spread, spread
 from mer_data.reports.inputs import NamedSplit
-from mer_data.reports.numbering import Exhibits
+from mer_data.reports.numbering import Numbering
 from mer_data.reports.page import Drawing, Section, Table
 from mer_data.tasks import Task
 
@@ -16,7 +16,7 @@ METRICS = {"binary": "Acc2", "seven": "Acc7"}
 BITS, PROBE = "word_label_divergence_bits", "text_probe"
 
 
-def divergence_section(splits: Sequence[NamedSplit], tasks: Sequence[Task], exhibits: Exhibits) -> Section:
+def divergence_section(splits: Sequence[NamedSplit], tasks: Sequence[Task], numbering: Numbering) -> Section:
     """The divergence of every split as a table, with a figure for each task."""
     rows = []
     for split in splits:
@@ -33,22 +33,22 @@ def divergence_section(splits: Sequence[NamedSplit], tasks: Sequence[Task], exhi
                 "Times random": number(this / mean if this is not None and mean else None, 1),
             }
         )
-    table = exhibits.table(
+    table = numbering.table(
         "Word-to-label divergence in bits. Random splits have the same sizes: mean and standard deviation of"
         " five.",
         rows,
     )
-    figures = [_figure(splits, task, exhibits) for task in tasks]
+    figures = [_figure(splits, task, numbering) for task in tasks]
     text = "Divergences of the two tasks have different classes and cannot be compared."
     return Section(
         "Divergence",
         paragraphs=[text] if len(tasks) > 1 else [],
-        tables=[table, _valid(splits, exhibits)],
+        tables=[table, _valid(splits, numbering)],
         figures=figures,
     )
 
 
-def _valid(splits: Sequence[NamedSplit], exhibits: Exhibits) -> Table:
+def _valid(splits: Sequence[NamedSplit], numbering: Numbering) -> Table:
     rows = []
     for split in splits:
         this, mean, deviation = (
@@ -63,14 +63,14 @@ def _valid(splits: Sequence[NamedSplit], exhibits: Exhibits) -> Table:
                 "Random choice": spread(mean, deviation),
             }
         )
-    return exhibits.table(
+    return numbering.table(
         "Validation: divergence in bits from the rest of the side it was taken from, beside a random choice"
         " of that size (mean and standard deviation of five).",
         rows,
     )
 
 
-def _figure(splits: Sequence[NamedSplit], task: Task, exhibits: Exhibits) -> Drawing:
+def _figure(splits: Sequence[NamedSplit], task: Task, numbering: Numbering) -> Drawing:
     shown = [split for split in splits if split.task == task]
     panels = [
         DotPanel(
@@ -88,7 +88,7 @@ def _figure(splits: Sequence[NamedSplit], task: Task, exhibits: Exhibits) -> Dra
             (f"{METRICS[task.name]}, bag of words", PROBE, "test"),
         )
     ]
-    return exhibits.draw(
+    return numbering.draw(
         f"shift_{task.name}",
         dot_rows([split.name for split in shown], panels),
         f"Task {task.name}: divergence, and accuracy of the bag-of-words probe on test. A shifted split is"
@@ -100,7 +100,7 @@ def _figure(splits: Sequence[NamedSplit], task: Task, exhibits: Exhibits) -> Dra
 
 def probe_section(
     splits: Sequence[NamedSplit],
-    exhibits: Exhibits,
+    numbering: Numbering,
     encoder: Mapping[str, ProbeScores],
     encoder_name: str | None,
 ) -> Section:
@@ -108,7 +108,7 @@ def probe_section(
 
     Args:
         splits: in the order of the page.
-        exhibits: numbers the tables.
+        numbering: numbers the tables.
         encoder: for the name of a split the scores of the encoder probe, where it was asked for.
         encoder_name: its text encoder.
     """
@@ -117,7 +117,7 @@ def probe_section(
         " scored on test. Acc2 is over non-neutral utterances, Acc7 over all. Random splits have the same"
         " sizes: mean and standard deviation of three."
     ]
-    tables = [_bag_of_words(splits, exhibits)]
+    tables = [_bag_of_words(splits, numbering)]
     if encoder_name is not None:
         paragraphs.append(
             f"The encoder probe is logistic regression on sentence embeddings of {encoder_name}, which is"
@@ -131,11 +131,11 @@ def probe_section(
             }
             for split in splits
         ]
-        tables.append(exhibits.table(f"Accuracy of the encoder probe ({encoder_name}), percent.", rows))
+        tables.append(numbering.table(f"Accuracy of the encoder probe ({encoder_name}), percent.", rows))
     return Section("What the text alone tells", paragraphs=paragraphs, tables=tables)
 
 
-def _bag_of_words(splits: Sequence[NamedSplit], exhibits: Exhibits) -> Table:
+def _bag_of_words(splits: Sequence[NamedSplit], numbering: Numbering) -> Table:
     rows = []
     for split in splits:
         keys = ("test", "standard_folds", "random_mean", "random_std")
@@ -148,7 +148,7 @@ def _bag_of_words(splits: Sequence[NamedSplit], exhibits: Exhibits) -> Table:
                 **_scores(scores),
             }
         )
-    return exhibits.table("Accuracy of the text probe, percent.", rows)
+    return numbering.table("Accuracy of the text probe, percent.", rows)
 
 
 def _scores(scores: ProbeScores) -> dict[str, str]:

@@ -8,9 +8,9 @@ from mer_data.reports.charts.bars import ShareRow, share_bars
 from mer_data.reports.encoder_probe import ProbeScores
 from mer_data.reports.formatting import count_of, measure, number, percent
 from mer_data.reports.inputs import NamedSplit
-from mer_data.reports.numbering import Exhibits
+from mer_data.reports.numbering import Numbering
 from mer_data.reports.page import Section, Table
-from mer_data.reports.provenance import how_made, parameters_in_words, shared_parameters
+from mer_data.reports.provenance import parameters_in_words, provenance, shared_parameters
 from mer_data.reports.sections.shift import divergence_section, probe_section
 from mer_data.tasks import TASKS, Task
 from mer_data.utterances import FOLDS
@@ -18,7 +18,7 @@ from mer_data.utterances import FOLDS
 
 def split_section(
     splits: Sequence[NamedSplit],
-    exhibits: Exhibits,
+    numbering: Numbering,
     encoder: Mapping[str, ProbeScores],
     encoder_name: str | None,
 ) -> Section:
@@ -26,14 +26,14 @@ def split_section(
 
     Args:
         splits: in the order of the page.
-        exhibits: numbers figures and tables.
+        numbering: numbers figures and tables.
         encoder: for the name of a split the scores of the encoder probe, where it was asked for.
         encoder_name: its text encoder.
     """
     tasks = [task for task in TASKS.values() if any(split.task == task for split in splits)]
     shared = shared_parameters([split.manifest for split in splits])
     facts = [
-        (split.name, f"{how_made(split.manifest, shared)}\nCite as {split.manifest.digest}")
+        (split.name, f"{provenance(split.manifest, shared)}\nCite as {split.manifest.digest}")
         for split in splits
     ]
     paragraphs = [
@@ -46,18 +46,18 @@ def split_section(
         "Splits side by side",
         paragraphs=paragraphs,
         facts=facts,
-        tables=[_sizes(splits, exhibits)],
+        tables=[_sizes(splits, numbering)],
         sections=[
-            divergence_section(splits, tasks, exhibits),
-            probe_section(splits, exhibits, encoder, encoder_name),
-            _shares(splits, tasks, exhibits),
-            _texts(splits, exhibits),
-            _leaks(splits, exhibits),
+            divergence_section(splits, tasks, numbering),
+            probe_section(splits, numbering, encoder, encoder_name),
+            _shares(splits, tasks, numbering),
+            _texts(splits, numbering),
+            _leaks(splits, numbering),
         ],
     )
 
 
-def _sizes(splits: Sequence[NamedSplit], exhibits: Exhibits) -> Table:
+def _sizes(splits: Sequence[NamedSplit], numbering: Numbering) -> Table:
     rows = [
         {
             "Split": split.name,
@@ -69,14 +69,14 @@ def _sizes(splits: Sequence[NamedSplit], exhibits: Exhibits) -> Table:
         }
         for split in splits
     ]
-    return exhibits.table(
+    return numbering.table(
         "The splits: utterances per fold, and the greatest difference between a class share in test and in"
         " all of them, in points.",
         rows,
     )
 
 
-def _shares(splits: Sequence[NamedSplit], tasks: Sequence[Task], exhibits: Exhibits) -> Section:
+def _shares(splits: Sequence[NamedSplit], tasks: Sequence[Task], numbering: Numbering) -> Section:
     figures, tables = [], []
     for task in tasks:
         recorded = [split for split in splits if split.task == task and _has_shares(split)]
@@ -87,7 +87,7 @@ def _shares(splits: Sequence[NamedSplit], tasks: Sequence[Task], exhibits: Exhib
             *(ShareRow(split.name, fold, _fold_shares(split, fold)) for split in recorded for fold in FOLDS),
         ]
         figures.append(
-            exhibits.draw(
+            numbering.draw(
                 f"label_shares_{task.name}",
                 share_bars(bars, task.classes),
                 f"Task {task.name}: label shares per fold, percent.",
@@ -102,7 +102,9 @@ def _shares(splits: Sequence[NamedSplit], tasks: Sequence[Task], exhibits: Exhib
             }
             for bar in bars
         ]
-        tables.append(exhibits.table(f"Task {task.name}: label shares per fold, percent.", rows, folded=True))
+        tables.append(
+            numbering.table(f"Task {task.name}: label shares per fold, percent.", rows, folded=True)
+        )
     paragraphs = [] if figures else ["No manifest records them."]
     return Section("Label shares", paragraphs=paragraphs, tables=tables, figures=figures)
 
@@ -119,7 +121,7 @@ def _fold_shares(split: NamedSplit, fold: str) -> list[float]:
     return [measure(split.shift, "label_shares", fold, name) or 0.0 for name in split.task.classes]
 
 
-def _texts(splits: Sequence[NamedSplit], exhibits: Exhibits) -> Section:
+def _texts(splits: Sequence[NamedSplit], numbering: Numbering) -> Section:
     rows = [
         {
             "Split": split.name,
@@ -138,10 +140,10 @@ def _texts(splits: Sequence[NamedSplit], exhibits: Exhibits) -> Section:
         "Mean words per utterance; share of the distinct words of test that train has; share of the running"
         " words of test that train lacks (out of vocabulary)."
     )
-    return Section("Lengths and vocabulary", tables=[exhibits.table(caption, rows)])
+    return Section("Lengths and vocabulary", tables=[numbering.table(caption, rows)])
 
 
-def _leaks(splits: Sequence[NamedSplit], exhibits: Exhibits) -> Section:
+def _leaks(splits: Sequence[NamedSplit], numbering: Numbering) -> Section:
     rows, listed = [], []
     for split in splits:
         near = split.shift.get("near_duplicates")
@@ -158,10 +160,10 @@ def _leaks(splits: Sequence[NamedSplit], exhibits: Exhibits) -> Section:
         )
         if isinstance(ids, list) and ids:
             listed.append({"Split": split.name, "Utterances of test": ", ".join(map(str, ids))})
-    tables = [exhibits.table("Speakers (videos) and sentences on both sides.", rows)]
+    tables = [numbering.table("Speakers (videos) and sentences on both sides.", rows)]
     if listed:
         tables.append(
-            exhibits.table(
+            numbering.table(
                 "The near-duplicates by id.", listed, text_columns=["Utterances of test"], folded=True
             )
         )

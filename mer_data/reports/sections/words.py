@@ -8,12 +8,12 @@ from typing import Any
 from mer_data.reports.charts.shift import Dumbbell, dumbbells
 from mer_data.reports.formatting import count_of, measure, number, percent
 from mer_data.reports.inputs import NamedSplit
-from mer_data.reports.numbering import Exhibits
+from mer_data.reports.numbering import Numbering
 from mer_data.reports.page import Section
 from mer_data.tasks import LABEL_RANGE, Task
 
 
-def words_section(splits: Sequence[NamedSplit], exhibits: Exhibits) -> Section:
+def words_section(splits: Sequence[NamedSplit], numbering: Numbering) -> Section:
     """A figure and a table for every split that records its top words."""
     text = (
         "The words with the largest part in the divergence of a split: how often they occur times how far"
@@ -23,11 +23,11 @@ def words_section(splits: Sequence[NamedSplit], exhibits: Exhibits) -> Section:
     return Section(
         "Words that moved",
         paragraphs=[text],
-        sections=[_words(split, exhibits) for split in splits],
+        sections=[_words(split, numbering) for split in splits],
     )
 
 
-def _words(split: NamedSplit, exhibits: Exhibits) -> Section:
+def _words(split: NamedSplit, numbering: Numbering) -> Section:
     task, (rest, shifted) = split.task, split.sides
     recorded = split.shift.get("top_words")
     words = [word for word in recorded if isinstance(word, dict)] if isinstance(recorded, list) else []
@@ -58,7 +58,7 @@ def _words(split: NamedSplit, exhibits: Exhibits) -> Section:
         corpus=_mean_class(_pool_shares(split), task),
         percent=binary,
     )
-    drawing = exhibits.draw(
+    drawing = numbering.draw(
         f"words_{split.name}",
         figure,
         f"{split.name}: the {count_of(len(words), 'word')} that moved most, with the"
@@ -66,7 +66,7 @@ def _words(split: NamedSplit, exhibits: Exhibits) -> Section:
         + (" Moves between negative and neutral are in the table alone." if binary else ""),
         f"Dumbbell chart of {count_of(len(words), 'word')} on the two sides of {split.name}",
     )
-    table = exhibits.table(
+    table = numbering.table(
         f"The same words: utterances with them, and their labels ({classes}).", rows, folded=True
     )
     return Section(split.name, tables=[table], figures=[drawing])

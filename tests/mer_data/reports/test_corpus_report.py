@@ -66,9 +66,9 @@ def test_is_one_light_page_that_needs_no_other(made):
 
 
 def test_equal_input_gives_equal_bytes(store, splits, tmp_path):
-    (report, exhibits), (again, others) = (corpus_report(store, splits[1:2], []) for _ in range(2))
+    (report, numbering), (again, others) = (corpus_report(store, splits[1:2], []) for _ in range(2))
     assert again.to_html() == report.to_html()
-    first, second = (found.save(tmp_path / name) for found, name in ((exhibits, "a"), (others, "b")))
+    first, second = (found.save(tmp_path / name) for found, name in ((numbering, "a"), (others, "b")))
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
 
@@ -156,7 +156,7 @@ def test_words_that_moved_stand_with_their_labels_on_both_sides(made, store, spl
 
 
 def test_charts_are_numbered_and_saved(made, tmp_path):
-    report, exhibits = made
+    report, numbering = made
     captions = [figure.caption for section in all_sections(report.sections) for figure in section.figures]
     assert [caption.split(".")[0] for caption in captions] == [
         f"Figure {i + 1}" for i in range(len(captions))
@@ -164,7 +164,7 @@ def test_charts_are_numbered_and_saved(made, tmp_path):
     tables = [table.caption for section in all_sections(report.sections) for table in section.tables]
     numbers = [int(re.match(r"Table (\d+)\.", caption).group(1)) for caption in tables]
     assert sorted(numbers) == list(range(1, len(tables) + 1))
-    paths = exhibits.save(tmp_path / "figures")
+    paths = numbering.save(tmp_path / "figures")
     assert sorted(path.name for path in paths) == sorted(
         f"{name}.{kind}"
         for name in (
@@ -194,11 +194,11 @@ def test_what_a_manifest_does_not_record_is_a_dash(store, splits):
     odd = NamedSplit(
         "odd", dataclasses.replace(splits[1].manifest, shift={"text_probe": 3, "top_words": "x"})
     )
-    report, exhibits = corpus_report(store, [bare, odd], [])
+    report, numbering = corpus_report(store, [bare, odd], [])
     assert table(report, "Word-to-label").loc["bare", "This split"] == UNKNOWN
     assert table(report, "Accuracy of the text probe").loc["odd", "Test"] == UNKNOWN
     assert "The manifest records no words that moved." in report.to_html()
-    assert list(exhibits.charts) == ["labels", "lengths", "shift_binary"]
+    assert list(numbering.charts) == ["labels", "lengths", "shift_binary"]
 
 
 def test_an_aligned_store_shows_word_pieces(corpus_stores, splits):
@@ -210,11 +210,11 @@ def test_an_aligned_store_shows_word_pieces(corpus_stores, splits):
 
 def test_names_from_outside_are_escaped(store, splits):
     split = NamedSplit("<i>$x$_1", splits[1].manifest)
-    report, exhibits = corpus_report(store, [split], [])
+    report, numbering = corpus_report(store, [split], [])
     html = report.to_html()
     assert Page(html).open == []
     assert "<i>" not in html
-    assert "words__i__x__1" in exhibits.charts
+    assert "words__i__x__1" in numbering.charts
 
 
 def test_tasks_are_those_of_the_splits(splits):

@@ -3,10 +3,13 @@ from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
+from jinja2 import UndefinedError
+from markupsafe import Markup
 
 from mer_data.errors import MerDataError
 from mer_data.reports import Figure, Report, Section, Table, line_chart
 from mer_data.reports.page import Drawing
+from mer_data.reports.templating import escape_html, escape_markdown, render
 
 
 class Page(HTMLParser):
@@ -98,6 +101,22 @@ def test_markdown_has_the_same_content(report, tmp_path):
 )
 def test_markdown_shows_text_as_it_is(text, expected):
     assert Report("t", [text]).to_markdown() == f"# t\n\n{expected}\n"
+
+
+def test_templates_escape_what_nobody_marked_as_safe():
+    assert escape_html("<'\">") == "&lt;&#x27;&quot;&gt;"
+    assert escape_markdown("*a*\n{{ b }}") == r"\*a\* {{ b }}"
+    for escape in (escape_html, escape_markdown):
+        assert escape(Markup("<b>*</b>")) == "<b>*</b>"
+        assert escape(escape("<*>")) == escape("<*>")
+    with pytest.raises(UndefinedError, match="'report' is undefined"):
+        render("page.html.j2")
+
+
+def test_a_text_with_template_marks_is_shown_as_it_is():
+    page = Report("{{ 7 * 7 }}", ["{% raw %} {# c #}"])
+    assert "{{ 7 * 7 }}" in page.to_html()
+    assert page.to_markdown() == "# {{ 7 \\* 7 }}\n\n{% raw %} {# c #}\n"
 
 
 def test_write_makes_both_files(report, tmp_path):

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from mer_data.reports.provenance import how_made, parameters_in_words, shared_parameters
+from mer_data.reports.provenance import parameters_in_words, provenance, shared_parameters
 from mer_data.splits import RepartitionSettings, SplitManifest
 from mer_data.splits.published import NOT_IN_STORE
 from mer_data.tasks import TASKS
@@ -20,7 +20,7 @@ def recorded(**changes):
 
 
 def test_every_parameter_is_told():
-    text = how_made(manifest_of(recorded(seed=3)))
+    text = provenance(manifest_of(recorded(seed=3)))
     assert text == (
         "A search with seed 3, severity 0.6; single utterances move (a speaker may be on both sides);"
         " validation from the side of train; sizes of the standard folds (min count 10, smoothing 1, label"
@@ -32,7 +32,7 @@ def test_every_parameter_is_told():
 
 
 def test_other_choices_have_other_words():
-    text = how_made(manifest_of(recorded(group_by="video", keep_valid="ood", sizes=(10, 5, 7))))
+    text = provenance(manifest_of(recorded(group_by="video", keep_valid="ood", sizes=(10, 5, 7))))
     assert "whole videos move (no speaker is on both sides)" in text
     assert "validation from the side of test" in text
     assert "sizes [10, 5, 7]" in text
@@ -59,7 +59,7 @@ def test_other_choices_have_other_words():
     ],
 )
 def test_other_generators(generator, expected):
-    assert how_made(manifest_of(generator)) == expected
+    assert provenance(manifest_of(generator)) == expected
 
 
 def test_missing_utterances_are_counted():
@@ -68,7 +68,7 @@ def test_missing_utterances_are_counted():
         DroppedUtterance("e", NOT_IN_STORE),
         DroppedUtterance("f", "no text"),
     )
-    text = how_made(manifest_of({"name": "standard_folds"}, dropped))
+    text = provenance(manifest_of({"name": "standard_folds"}, dropped))
     assert text.endswith("The store lacks 2 of its utterances.")
 
 
@@ -82,13 +82,13 @@ def test_what_all_searches_share_is_told_once():
         "validation from the side of train; sizes of the standard folds (min count 10, smoothing 1, label"
         " tolerance 0.02, restarts 2)"
     )
-    assert [how_made(search, shared) for search in searches] == [
+    assert [provenance(search, shared) for search in searches] == [
         "A search with seed 3, severity 0.6; single utterances move (a speaker may be on both sides)"
         " (steps per utterance 40).",
         "A search (version 2) with seed 0, severity 0.6; whole videos move (no speaker is on both sides)"
         " (steps per utterance 80).",
     ]
-    other = how_made(manifest_of(recorded(min_count=3)), shared)
+    other = provenance(manifest_of(recorded(min_count=3)), shared)
     assert "(min count 3, steps per utterance 40)" in other
 
 
@@ -99,7 +99,7 @@ def test_a_search_alone_shares_nothing():
 def test_where_searches_share_everything_their_seeds_and_severities_are_left():
     searches = [manifest_of(recorded(seed=seed)) for seed in (0, 1)]
     shared = shared_parameters(searches)
-    assert [how_made(search, shared) for search in searches] == [
+    assert [provenance(search, shared) for search in searches] == [
         "A search with seed 0, severity 0.6.",
         "A search with seed 1, severity 0.6.",
     ]

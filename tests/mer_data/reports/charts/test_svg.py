@@ -6,7 +6,10 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from mer_data.reports.charts.svg import CLASS_COLOURS, DRAWING_STYLE, INK, PAPER, inline_svg, styled
+from mer_data.reports.charts.svg import CLASS_COLOURS, INK, PAPER, inline_svg, styled
+from mer_data.reports.page import Report
+
+STYLE = Report("t").to_html().partition("<style>")[2].partition("</style>")[0]
 
 
 @styled
@@ -53,7 +56,7 @@ def test_colours_are_the_pages():
     variables = set(re.findall(r"var\((--[^)]+)\)", svg))
     assert f"--c{CLASS_COLOURS[0][1:]}" in variables
     for name in variables:
-        light, dark = re.findall(rf"{name}: (#[0-9a-f]{{6}});", DRAWING_STYLE)
+        light, dark = re.findall(rf"{name}: (#[0-9a-f]{{6}});", STYLE)
         assert light == f"#{name[3:]}"
         assert dark != light
     assert "currentColor" in svg
@@ -84,4 +87,4 @@ def test_the_settings_of_matplotlib_are_left_as_they_were():
 
 @pytest.mark.parametrize("medium", ["screen and (prefers-color-scheme: dark)", "print"])
 def test_the_style_knows_dark_screens_and_paper(medium):
-    assert f"@media {medium}" in DRAWING_STYLE
+    assert f"@media {medium}" in STYLE

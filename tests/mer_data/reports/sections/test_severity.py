@@ -3,7 +3,7 @@ import pytest
 
 from mer_data.errors import SplitError
 from mer_data.reports.encoder_probe import EncoderProbe
-from mer_data.reports.numbering import Exhibits
+from mer_data.reports.numbering import Numbering
 from mer_data.reports.sections.severity import DIVERGENCE, severities_of, severity_curve, severity_section
 from mer_data.splits import RepartitionSettings, repartition
 from mer_data.splits.defaults import default_of
@@ -88,8 +88,8 @@ def test_json_has_a_row_for_each_severity(curve):
 
 
 def test_the_section_shows_the_numbers_and_marks_the_default(curve):
-    exhibits = Exhibits()
-    section = severity_section(curve, exhibits)
+    numbering = Numbering()
+    section = severity_section(curve, numbering)
     (table,) = section.tables
     labels = table.frame["Severity"].tolist()
     assert labels == ["0", f"{LEVELS[1]:g} (default)", "1", "random splits", "standard folds"]
@@ -102,14 +102,14 @@ def test_the_section_shows_the_numbers_and_marks_the_default(curve):
     assert "0, 3" in table.caption
     first, last = (curve.measures[DIVERGENCE][place][0] for place in (0, -1))
     assert f"from {first:.3f} to {last:.3f} bits" in section.paragraphs[0]
-    assert list(exhibits.charts) == ["severity_binary"]
+    assert list(numbering.charts) == ["severity_binary"]
     assert f"default {LEVELS[1]:g}" in section.figures[0].svg
 
 
 def test_one_seed_has_no_deviation(store):
     curve = severity_curve(store, BINARY, [0.5], [0])
     assert [deviation for _, deviation in curve.measures[DIVERGENCE]] == [None]
-    section = severity_section(curve, Exhibits())
+    section = severity_section(curve, Numbering())
     assert "±" not in section.tables[0].frame["Divergence (bits)"][0]
     assert "From severity" not in section.paragraphs[0]
 
