@@ -40,7 +40,7 @@ def test_wheel_has_both_packages_manifests_and_recipes(wheel_names):
         assert name in wheel_names
 
 
-@pytest.mark.parametrize("package", ["mer_data/reports"])
+@pytest.mark.parametrize("package", ["mer_data/reports", "mer_data/export"])
 def test_wheel_has_every_template(wheel_names, package):
     files = [str(path.relative_to(ROOT)) for path in (ROOT / package / "templates").iterdir()]
     assert files

@@ -6,34 +6,14 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from mer_data.export.corpus import Corpus, corpus_of
 from mer_data.export.rows import fold_rows
 from mer_data.inspect.summary import Summary, summarise_store
+from mer_data.reports.fold_facts import FoldFacts
 from mer_data.splits import SplitManifest
 from mer_data.store.reader import FeatureStore
 from mer_data.tasks import TASKS, Task
 from mer_data.utterances import DroppedUtterance
-
-
-@dataclass(frozen=True)
-class FoldFacts:
-    """One fold of a split.
-
-    Attributes:
-        name: "train", "valid" or "test".
-        num_utterances: N.
-        num_videos: videos that they are from.
-        hours: of their segments; None where no times are known.
-        counts: for each task, utterances of every class.
-    """
-
-    name: str
-    num_utterances: int
-    num_videos: int
-    hours: float | None
-    counts: dict[str, dict[str, int]]
 
 
 @dataclass(frozen=True)
@@ -108,28 +88,7 @@ def collect_facts(store: FeatureStore, split: SplitManifest, split_name: str) ->
         split=split,
         store=summarise_store(store),
         columns={modality: [str(name) for name in names] for modality, names in columns.items()},
-        folds=tuple(_fold_facts(store, name, chosen) for name, chosen in rows.items()),
-    )
-
-
-def _fold_facts(store: FeatureStore, name: str, chosen: np.ndarray) -> FoldFacts:
-    frame = store.utterances.iloc[chosen]
-    seconds = (frame["end_s"] - frame["start_s"]).to_numpy(np.float64)
-    timed = seconds[np.isfinite(seconds)]
-    labels = frame["label"].to_numpy(np.float64)
-    return FoldFacts(
-        name=name,
-        num_utterances=len(frame),
-        num_videos=int(frame["video_id"].nunique()),
-        hours=float(timed.sum()) / 3600 if len(timed) else None,
-        counts={
-            task.name: dict(
-                zip(
-                    task.classes,
-                    np.bincount(task.class_of(labels), minlength=task.num_classes).tolist(),
-                    strict=True,
-                )
-            )
-            for task in TASKS.values()
-        },
+        folds=tuple(
+            FoldFacts.from_utterances(name, store.utterances.iloc[chosen]) for name, chosen in rows.items()
+        ),
     )

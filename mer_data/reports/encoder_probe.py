@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mer_data.progress import Progress
-from mer_data.reports.formatting import mean_and_deviation
+from mer_data.reports.formatting import ShiftMeasure, mean_and_deviation
 from mer_data.splits import SplitManifest
 from mer_data.splits.shift.divergence import random_side
 from mer_data.splits.shift.measure import PROBE_SEEDS
@@ -18,16 +17,6 @@ from mer_data.tasks import Task
 from mer_data.utterances import FOLDS, cut
 
 _BATCH = 256
-
-
-@dataclass(frozen=True)
-class ProbeScores:
-    """Accuracy on the test fold of a split, beside the standard folds and random splits; None: unknown."""
-
-    test: float | None
-    standard: float | None
-    random_mean: float | None
-    random_std: float | None
 
 
 class EncoderProbe:
@@ -70,9 +59,9 @@ class EncoderProbe:
             values.append(self._accuracy(task, both[~test], both[test]))
         return mean_and_deviation(values)
 
-    def scores(self, manifest: SplitManifest, task: Task) -> ProbeScores:
+    def scores(self, manifest: SplitManifest, task: Task) -> ShiftMeasure:
         """The probe on a split and on what it is compared with."""
-        return ProbeScores(
+        return ShiftMeasure(
             self.test_accuracy(manifest, task),
             self.standard_accuracy(task),
             *self.random_accuracy(manifest, task),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,43 @@ def mean_and_deviation(values: Sequence[float | None]) -> tuple[float | None, fl
     return float(np.mean(known)), float(np.std(known, ddof=1)) if len(known) > 1 else None
 
 
+@dataclass(frozen=True)
+class ShiftMeasure:
+    """A measure of a split, of the standard folds and of random splits of the same sizes; None: unknown."""
+
+    value: float | None
+    standard: float | None
+    random_mean: float | None
+    random_std: float | None
+
+    @classmethod
+    def from_recorded(cls, recorded: Any, own: str = "this_split") -> ShiftMeasure:
+        """Read what a manifest records under one of its measures; ``own`` is the key of the split's value."""
+        return cls(*(measure(recorded, key) for key in (own, "standard_folds", "random_mean", "random_std")))
+
+    @property
+    def times_random(self) -> float | None:
+        """The value as a multiple of that of random splits."""
+        return self.value / self.random_mean if self.value is not None and self.random_mean else None
+
+    @property
+    def minus_random(self) -> float | None:
+        """The value's distance from that of random splits."""
+        return None if self.value is None or self.random_mean is None else self.value - self.random_mean
+
+
 def count_of(count: int, noun: str) -> str:
     """A number with its noun: "1 video", "2,199 utterances"."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def count_and_share(count: int, total: int) -> str:
+    """A number with its share of a total, where there is one: "12 (48.0 %)"."""
+    return f"{count:,} ({percent(count / total)} %)" if total else number(count, 0)
+
+
+def cleaning_rows(cleaning: Mapping[str, int]) -> tuple[list[dict[str, str]], list[str]]:
+    """What a build met or changed, as rows with counts, and what it looked for and did not find."""
+    names = {name: name.replace("_", " ") for name in cleaning}
+    found = [{"What": names[name], "Count": number(n, 0)} for name, n in cleaning.items() if n]
+    return found, [names[name] for name, n in cleaning.items() if not n]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mer_data.reports.charts.bars import ROW_IN, WIDTH_IN
 from mer_data.reports.charts.lines import SeriesStyle, series_style
 from mer_data.reports.charts.svg import MUTED, PAPER, styled
+from mer_data.reports.formatting import ShiftMeasure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,12 +26,10 @@ Spread = tuple[float, float | None]
 
 @dataclass(frozen=True)
 class DotPanel:
-    """A panel of ``dot_rows``: one measure of every row, beside what it is compared with."""
+    """A panel of ``dot_rows``: one measure of every row, with what it is compared with."""
 
     label: str
-    values: Sequence[float | None]
-    standard: Sequence[float | None]
-    random: Sequence[tuple[float | None, float | None]]
+    measures: Sequence[ShiftMeasure]
     percent: bool = False
 
 
@@ -42,11 +41,11 @@ def dot_rows(names: Sequence[str], panels: Sequence[DotPanel]) -> Figure:
     places = -np.arange(len(names), dtype=np.float64)
     for number, panel in enumerate(panels, start=1):
         axes = figure.add_subplot(1, len(panels), number)
-        mean, deviation = zip(*panel.random, strict=True)
+        values, standard, mean, deviation = np.array([astuple(row) for row in panel.measures], float).T
         axes.errorbar(
-            _floats(mean),
+            mean,
             places,
-            xerr=np.nan_to_num(_floats(deviation)),
+            xerr=np.nan_to_num(deviation),
             color=MUTED,
             fmt="D",
             markersize=8,
@@ -56,7 +55,7 @@ def dot_rows(names: Sequence[str], panels: Sequence[DotPanel]) -> Figure:
             zorder=2,
         )
         axes.plot(
-            _floats(panel.standard),
+            standard,
             places,
             color=series_style(1).colour,
             linestyle="",
@@ -67,7 +66,7 @@ def dot_rows(names: Sequence[str], panels: Sequence[DotPanel]) -> Figure:
             zorder=3,
         )
         axes.plot(
-            _floats(panel.values),
+            values,
             places,
             color=series_style(0).colour,
             linestyle="",

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from mer_data.inspect.summary import summarise_store
 from mer_data.reports.charts.bars import length_histograms, stacked_histogram
-from mer_data.reports.formatting import count_of, number, percent
+from mer_data.reports.fold_facts import FoldFacts
+from mer_data.reports.formatting import cleaning_rows, count_of, number, percent
 from mer_data.reports.numbering import Numbering
 from mer_data.reports.page import Section, Table
 from mer_data.sources.catalogue import known_datasets, load_source_manifest
 from mer_data.store.reader import FeatureStore
-from mer_data.tasks import TASKS, Task
 from mer_data.utterances import FOLDS, NO_FOLD
 
 FOLD_NAMES = {**dict(zip(FOLDS, FOLDS, strict=True)), NO_FOLD: "in no fold"}
@@ -39,7 +39,7 @@ def corpus_sections(store: FeatureStore, numbering: Numbering) -> list[Section]:
         Section(
             "The corpus",
             paragraphs=_overview(summary),
-            tables=[_folds_table(store, numbering), _classes_table(store, numbering)],
+            tables=_folds_tables(store, numbering),
             sections=[_labels(store, numbering), _lengths(store, summary, numbering)],
         ),
         _cleaning(summary, numbering),
@@ -63,49 +63,29 @@ def _inside(utterances: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
     return {name: folds == fold for fold, name in FOLD_NAMES.items() if (folds == fold).any()}
 
 
-def _with_all(parts: dict[str, NDArray[np.bool_]], num_rows: int) -> dict[str, NDArray[np.bool_]]:
-    return {**parts, "all": np.ones(num_rows, dtype=bool)}
-
-
-def _folds_table(store: FeatureStore, numbering: Numbering) -> Table:
+def _folds_tables(store: FeatureStore, numbering: Numbering) -> list[Table]:
+    """The folds and all utterances together: their sizes, and the classes of both tasks."""
     utterances, words = store.utterances, store.lengths("words")
-    seconds = (utterances["end_s"] - utterances["start_s"]).to_numpy(np.float64)
-    labels = utterances["label"].to_numpy(np.float64)
-    binary = TASKS["binary"]
-    rows = []
-    for name, rows_of in _with_all(_inside(utterances), len(utterances)).items():
-        timed = seconds[rows_of & np.isfinite(seconds)]
-        rows.append(
+    folds, sevens = [], []
+    for name, rows in {**_inside(utterances), "all": np.ones(len(utterances), dtype=bool)}.items():
+        fold, labels = FoldFacts.from_utterances(name, utterances[rows]), utterances["label"][rows]
+        shares = {f"{label} (%)": percent(n / len(labels)) for label, n in fold.counts["binary"].items()}
+        folds.append(
             {
                 "Fold": name,
-                "Utterances": number(int(rows_of.sum()), 0),
-                "Videos": number(utterances.loc[rows_of, "video_id"].nunique(), 0),
-                "Hours": number(float(timed.sum()) / 3600 if len(timed) else None, 2),
-                "Words per utterance": number(float(words[rows_of].mean()), 1),
-                "Mean label": number(float(labels[rows_of].mean()), 2),
-                **{
-                    f"{label} (%)": percent(share)
-                    for label, share in zip(binary.classes, _shares(binary, labels[rows_of]), strict=True)
-                },
+                "Utterances": number(fold.num_utterances, 0),
+                "Videos": number(fold.num_videos, 0),
+                "Hours": number(fold.hours, 2),
+                "Words per utterance": number(float(words[rows].mean()), 1),
+                "Mean label": number(float(labels.to_numpy(np.float64).mean()), 2),
+                **shares,
             }
         )
-    return numbering.table("The standard folds, with the classes of the task binary.", rows)
-
-
-def _classes_table(store: FeatureStore, numbering: Numbering) -> Table:
-    utterances = store.utterances
-    labels, seven = utterances["label"].to_numpy(np.float64), TASKS["seven"]
-    rows = []
-    for name, rows_of in _with_all(_inside(utterances), len(utterances)).items():
-        counts = np.bincount(seven.class_of(labels[rows_of]), minlength=seven.num_classes)
-        cells = [f"{n:,} ({percent(n / counts.sum())} %)" for n in counts]
-        rows.append({"Fold": name, **dict(zip(seven.classes, cells, strict=True))})
-    return numbering.table("The classes of the task seven: utterances and shares.", rows, folded=True)
-
-
-def _shares(task: Task, labels: NDArray[np.floating]) -> NDArray[np.float64]:
-    counts = np.bincount(task.class_of(labels), minlength=task.num_classes)
-    return counts / max(int(counts.sum()), 1)
+        sevens.append({"Fold": name, **fold.classes("seven")})
+    return [
+        numbering.table("The standard folds, with the classes of the task binary.", folds),
+        numbering.table("The classes of the task seven: utterances and shares.", sevens, folded=True),
+    ]
 
 
 def _labels(store: FeatureStore, numbering: Numbering) -> Section:
@@ -144,10 +124,8 @@ def _lengths(store: FeatureStore, summary: dict[str, Any], numbering: Numbering)
         for lengths in [store.lengths(modality)]
         if lengths.min() == lengths.max()
     ]
-    paragraphs = [f"Every utterance has {' and '.join(constant)}."] if constant else []
-    figures = []
-    if panels:
-        figures = [
+    figures = (
+        [
             numbering.draw(
                 "lengths",
                 length_histograms(panels, limits),
@@ -156,8 +134,15 @@ def _lengths(store: FeatureStore, summary: dict[str, Any], numbering: Numbering)
                 f"Histograms of the lengths of utterances in {', '.join(panels)}",
             )
         ]
-    table = numbering.table("Lengths: quantiles over the utterances.", rows)
-    return Section("Lengths", paragraphs=paragraphs, tables=[table], figures=figures)
+        if panels
+        else []
+    )
+    return Section(
+        "Lengths",
+        paragraphs=[f"Every utterance has {' and '.join(constant)}."] if constant else [],
+        tables=[numbering.table("Lengths: quantiles over the utterances.", rows)],
+        figures=figures,
+    )
 
 
 _UNITS = {
@@ -190,11 +175,7 @@ def _length_panels(store: FeatureStore) -> tuple[dict[str, NDArray[np.float64]],
 
 def _cleaning(summary: dict[str, Any], numbering: Numbering) -> Section:
     """What the build changed, met and left out."""
-    cleaning: dict[str, int] = summary["cleaning"]
-    found = [
-        {"What": name.replace("_", " "), "Count": f"{count:,}"} for name, count in cleaning.items() if count
-    ]
-    absent = [name.replace("_", " ") for name, count in cleaning.items() if not count]
+    found, absent = cleaning_rows(summary["cleaning"])
     dropped: list[dict[str, str]] = summary["dropped"]
     paragraphs = []
     if absent:

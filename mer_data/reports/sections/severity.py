@@ -8,11 +8,19 @@ from typing import Any
 
 from mer_data.progress import Progress
 from mer_data.reports.charts.shift import CurvePanel, Spread, curves
-from mer_data.reports.encoder_probe import EncoderProbe, ProbeScores
-from mer_data.reports.formatting import count_of, mean_and_deviation, measure, number, percent_spread, spread
+from mer_data.reports.encoder_probe import EncoderProbe
+from mer_data.reports.formatting import (
+    ShiftMeasure,
+    count_of,
+    mean_and_deviation,
+    measure,
+    number,
+    percent_spread,
+    spread,
+)
 from mer_data.reports.numbering import Numbering
 from mer_data.reports.page import Section
-from mer_data.reports.sections.shift import BITS, METRICS
+from mer_data.reports.sections.shift import BITS, METRICS, PROBE
 from mer_data.splits import RepartitionSettings, SplitManifest, repartition
 from mer_data.splits.defaults import default_of
 from mer_data.store.reader import FeatureStore
@@ -51,7 +59,7 @@ class SeverityCurve:
     seeds: tuple[int, ...]
     default: float
     measures: dict[str, list[tuple[float | None, float | None]]]
-    baselines: dict[str, ProbeScores]
+    baselines: dict[str, ShiftMeasure]
     encoder_name: str | None
 
     def to_json(self) -> list[dict[str, Any]]:
@@ -106,12 +114,12 @@ def severity_curve(
         )
     readers: dict[str, Callable[[SplitManifest], float | None]] = {
         DIVERGENCE: lambda split: measure(split.shift, BITS, "this_split"),
-        BAG_OF_WORDS: lambda split: measure(split.shift, "text_probe", "test"),
+        BAG_OF_WORDS: lambda split: measure(split.shift, PROBE, "test"),
     }
     first = runs[0][0]
     baselines = {
-        DIVERGENCE: _recorded(first.shift[BITS], "this_split"),
-        BAG_OF_WORDS: _recorded(first.shift["text_probe"], "test"),
+        DIVERGENCE: ShiftMeasure.from_recorded(first.shift[BITS]),
+        BAG_OF_WORDS: ShiftMeasure.from_recorded(first.shift[PROBE], "test"),
     }
     if encoder is not None:
         readers[encoder.encoder_name] = lambda split: encoder.test_accuracy(split, task)
@@ -140,12 +148,6 @@ def _part_of(progress: Progress | None, part: int, parts: int) -> Progress | Non
         progress(part * total + done, parts * total)
 
     return report
-
-
-def _recorded(values: dict[str, Any], own: str) -> ProbeScores:
-    return ProbeScores(
-        *(measure(values, key) for key in (own, "standard_folds", "random_mean", "random_std"))
-    )
 
 
 def severity_section(curve: SeverityCurve, numbering: Numbering) -> Section:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from mer_data.reports.charts.bars import ShareRow, share_bars
-from mer_data.reports.encoder_probe import ProbeScores
-from mer_data.reports.formatting import count_of, measure, number, percent
+from mer_data.reports.formatting import ShiftMeasure, count_of, measure, number, percent
 from mer_data.reports.inputs import NamedSplit
 from mer_data.reports.numbering import Numbering
 from mer_data.reports.page import Section, Table
@@ -19,7 +18,7 @@ from mer_data.utterances import FOLDS
 def split_section(
     splits: Sequence[NamedSplit],
     numbering: Numbering,
-    encoder: Mapping[str, ProbeScores],
+    encoder: Mapping[str, ShiftMeasure],
     encoder_name: str | None,
 ) -> Section:
     """Every split beside the others.

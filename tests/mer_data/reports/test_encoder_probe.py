@@ -54,7 +54,7 @@ def test_scores_are_those_of_a_logistic_regression(store, splits, probe):
     manifest = splits[1].manifest
     rows = manifest.indices(store.utterances["id"])
     scores = probe.scores(manifest, BINARY)
-    assert scores.test == pytest.approx(accuracy(store, embeddings, rows["train"], rows["test"]))
+    assert scores.value == pytest.approx(accuracy(store, embeddings, rows["train"], rows["test"]))
     folds = store.utterances["fold"].to_numpy()
     standard = [np.flatnonzero(folds == fold) for fold in ("train", "test")]
     assert scores.standard == pytest.approx(accuracy(store, embeddings, *standard))
@@ -74,7 +74,7 @@ def test_a_store_without_standard_folds_has_no_score_on_them(tmp_path):
     store = write_store(tmp_path / "s.h5", ["a b", "c d"] * 4, [1.0, -1.0] * 4, folds="none")
     scores = EncoderProbe(store, "tiny").scores(split_of(store, [0, 1, 2, 3], [4], [5, 6]), BINARY)
     assert scores.standard is None
-    assert scores.test == 1.0
+    assert scores.value == 1.0
 
 
 def test_an_unknown_encoder_is_refused(store, monkeypatch):

@@ -5,6 +5,7 @@ import pytest
 
 from mer_data.reports.charts.bars import ShareRow, length_histograms, share_bars, stacked_histogram
 from mer_data.reports.charts.shift import CurvePanel, DotPanel, Dumbbell, curves, dot_rows, dumbbells
+from mer_data.reports.formatting import ShiftMeasure
 
 
 def texts_of(figure):
@@ -79,8 +80,9 @@ def test_share_bars_add_up():
 
 
 def test_dot_rows_mark_values_and_baselines():
-    panel = DotPanel("bits", [0.1, None], [0.03, 0.04], [(0.02, 0.001), (None, None)])
-    other = DotPanel("Acc2", [0.4, 0.5], [0.7, None], [(0.71, 0.01), (0.72, None)], percent=True)
+    bits = [ShiftMeasure(0.1, 0.03, 0.02, 0.001), ShiftMeasure(None, 0.04, None, None)]
+    scores = [ShiftMeasure(0.4, 0.7, 0.71, 0.01), ShiftMeasure(0.5, None, 0.72, None)]
+    panel, other = DotPanel("bits", bits), DotPanel("Acc2", scores, percent=True)
     first, second = dot_rows(["a", "b"], [panel, other]).axes
     assert line(first, "this split")[0] == (0.1, 0.0)
     assert np.isnan(line(first, "this split")[1][0])
