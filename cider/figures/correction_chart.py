@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cider.figures.correction import BOTH, COUNTERFACTUAL_TEXT, MCM, PLAIN, Correction, Piece
-from mer_data.reports.charts.lines import save_figure
+from mer_data.reports.charts.style import save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,7 +10,8 @@ from cider.paper.schema import PublishedMetric
 from cider.paper.tables import Column
 from cider.reports.tables import METRIC_TITLES
 from cider.scoring.metrics import mean_and_std
-from mer_data.reports.charts.lines import Point, line_chart
+from mer_data.reports.charts.lines import line_chart
+from mer_data.reports.charts.style import Point
 from mer_data.reports.page import Figure
 
 

@@ -24,7 +24,8 @@ from cider.scoring.compare import Comparison, GroupScores
 from cider.scoring.confusion import chosen_points
 from cider.scoring.intervals import Interval
 from mer_data.files.writing import write_json
-from mer_data.reports.charts.lines import MOST_SERIES, line_chart
+from mer_data.reports.charts.lines import line_chart
+from mer_data.reports.charts.style import MOST_SERIES
 from mer_data.reports.page import Figure, Report, Section, Table
 
 SIGNIFICANT = 0.05

@@ -22,8 +22,9 @@ from cider.reports.tables import METRIC_TITLES, percent
 from cider.scoring.bootstrap import LEVEL
 from cider.scoring.shift_curve import AREA_OVER_SEVERITY, CurveGroup, ShiftCurves
 from mer_data.files.writing import write_json
-from mer_data.reports.charts.lines import MOST_SERIES, line_chart
+from mer_data.reports.charts.lines import line_chart
 from mer_data.reports.charts.matrices import Matrix, matrix_chart
+from mer_data.reports.charts.style import MOST_SERIES
 from mer_data.reports.page import Figure, Report, Section, Table
 
 

@@ -20,7 +20,7 @@ from mer_data.errors import RunError
 from mer_data.files.csv_files import write_csv
 from mer_data.files.writing import write_text
 from mer_data.files.yaml_files import to_yaml
-from mer_data.reports.charts.lines import save_figure, series_style
+from mer_data.reports.charts.style import save_figure, series_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

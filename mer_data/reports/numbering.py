@@ -5,16 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
+from matplotlib.figure import Figure
 
-from mer_data.reports.charts.lines import save_figure
+from mer_data.reports.charts.style import save_figure
 from mer_data.reports.charts.svg import inline_svg
 from mer_data.reports.page import Drawing, Table
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 class Numbering:

@@ -7,21 +7,28 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from mer_data.reports.charts.lines import series_style
-from mer_data.reports.charts.svg import CLASS_COLOURS, INK, PAPER, styled
+from mer_data.reports.charts.style import (
+    CLASS_COLOURS,
+    COLOURS,
+    INK,
+    PAGE_STYLE,
+    PAPER,
+    show_percent,
+    styled,
+)
 
 WIDTH_IN = 5.5
 """The width of a page's text, and little enough for numbers to be read on a telephone."""
 ROW_IN = 0.175
 SHARE_WITH_NUMBER = 0.055
 """Smallest share whose number fits into its bar."""
-FOLD_COLOURS = tuple(series_style(index).colour for index in (0, 2, 4))
+FOLD_COLOURS = COLOURS[::2]
 
 
-@styled
+@styled(PAGE_STYLE)
 def stacked_histogram(parts: Mapping[str, NDArray[np.floating]], *, width: float, x_label: str) -> Figure:
     """Utterances by value, the parts (at most three) on top of each other; a bar is centred on 0."""
     figure = Figure(figsize=(WIDTH_IN, 2.9), layout="constrained")
@@ -38,11 +45,11 @@ def stacked_histogram(parts: Mapping[str, NDArray[np.floating]], *, width: float
     axes.set(xlabel=x_label, ylabel="Utterances")
     axes.grid(axis="y")
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
-    figure.legend(loc="outside upper right", ncols=len(parts), frameon=False)
+    figure.legend(loc="outside upper right", ncols=len(parts))
     return figure
 
 
-@styled
+@styled(PAGE_STYLE)
 def length_histograms(panels: Mapping[str, NDArray[np.floating]], limits: Mapping[str, float]) -> Figure:
     """One histogram a panel, to the 99th percentile, with the median and the limit where it is in sight.
 
@@ -92,7 +99,7 @@ class ShareRow:
     shares: Sequence[float]
 
 
-@styled
+@styled(PAGE_STYLE)
 def share_bars(rows: Sequence[ShareRow], classes: Sequence[str]) -> Figure:
     """Class shares as bars that add up to 100 %, from the first class (dark) to the last (light)."""
     groups = list(dict.fromkeys(row.group for row in rows))
@@ -126,9 +133,7 @@ def share_bars(rows: Sequence[ShareRow], classes: Sequence[str]) -> Figure:
     axes.set_yticks(places, [row.name for row in rows])
     axes.tick_params(axis="y", length=0)
     axes.set(xlim=(0, 1), ylim=(min(places) - 0.6, 2.0))
-    axes.xaxis.set_major_formatter(PercentFormatter(xmax=1))
+    show_percent(axes.xaxis)
     axes.spines["left"].set_visible(False)
-    figure.legend(
-        loc="outside upper center", ncols=len(classes), frameon=False, handlelength=1.1, columnspacing=1.2
-    )
+    figure.legend(loc="outside upper center", ncols=len(classes), handlelength=1.1, columnspacing=1.2)
     return figure

@@ -5,62 +5,33 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from matplotlib.figure import Figure
 
 from mer_data.errors import MerDataError
-from mer_data.files.writing import complete_or_absent
+from mer_data.reports.charts.style import (
+    FILE_STYLE,
+    MOST_SERIES,
+    TITLE_CHARACTERS,
+    Point,
+    SeriesStyle,
+    draw_series,
+    save_figure,
+    series_style,
+    show_percent,
+    styled,
+)
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-Point = tuple[float, float, float | None]
-"""x, mean, and standard deviation where there is one."""
 Band = tuple[float, float, float]
 """x, low and high."""
-
-PNG_DPI = 150
-_METADATA: dict[str, dict[str, None]] = {
-    "png": {"Software": None},
-    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-}
-TITLE_CHARACTERS = 72
-LEGEND_CHARACTERS = 80
-"""What fits on a line of a chart, where a legend entry needs ten characters beside its name."""
-_COLOURS = ("#00204d", "#8c2d04", "#2a788e", "#c2689b", "#86c08c")
-"""Dark to light, each at least a tenth of the grey scale from the next."""
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-_DASHES: tuple[tuple[int, tuple[float, ...]], ...] = (
-    (0, ()),
-    (0, (5, 1.5)),
-    (0, (1.5, 1.5)),
-    (0, (6, 1.5, 1.5, 1.5)),
-)
+_LEGEND_CHARACTERS = 80
+"""What fits on a line of the legend, where an entry needs ten characters more than its name has."""
 _GREYS = ("0.35", "0.5", "0.65")
-NUM_COLOURS = len(_COLOURS)
-MOST_SERIES = NUM_COLOURS * len(_DASHES)
 
 
-@dataclass(frozen=True)
-class SeriesStyle:
-    """How one series is drawn."""
-
-    colour: str
-    marker: str
-    dashes: tuple[int, tuple[float, ...]]
-    width: float = 1.6
-    marker_size: float = 5
-
-
-def series_style(index: int) -> SeriesStyle:
-    """The style of series ``index``: no two of ``MOST_SERIES`` are equal, neighbours differ in everything."""
-    return SeriesStyle(
-        _COLOURS[index % len(_COLOURS)], _MARKERS[index % len(_MARKERS)], _DASHES[index % len(_DASHES)]
-    )
-
-
+@styled(FILE_STYLE)
 def line_chart(
     series: Mapping[str, Sequence[Point]],
     *,
@@ -100,10 +71,32 @@ def line_chart(
     for name, points in series.items():
         if not points:
             raise MerDataError(f'series "{name}" of chart "{title}" has no points')
+    num_columns = max(1, min(len(series), _LEGEND_CHARACTERS // (max(map(len, series)) + 10)))
+    figure = Figure(figsize=(6.4, 4.1 + 0.22 * math.ceil(len(series) / num_columns)), layout="constrained")
+    axes = figure.add_subplot()
     styles = _styles(list(series), emphasis)
-    figure = _draw(
-        series, styles, bands or {}, x_label=x_label, y_label=y_label, title=title, percent=percent
-    )
+    for name, points in series.items():
+        style = styles[name]
+        draw_series(
+            axes,
+            name,
+            sorted(points, key=lambda point: point[0]),
+            style,
+            linestyle=style.dashes,
+            markeredgecolor="white",
+            markeredgewidth=0.5,
+            zorder=2 + style.width / 10,
+            elinewidth=0.9,
+        )
+        if bands and name in bands:
+            x, low, high = zip(*sorted(bands[name]), strict=True)
+            axes.fill_between(x, low, high, color=style.colour, alpha=0.14, linewidth=0)
+    axes.set(xlabel=x_label, ylabel=y_label)
+    axes.set_title(textwrap.fill(title, TITLE_CHARACTERS), loc="left", fontsize="medium")
+    axes.grid(axis="y")
+    if percent:
+        show_percent(axes.yaxis)
+    figure.legend(loc="outside lower center", ncols=num_columns, handlelength=3.5)
     return save_figure(figure, path_stem)
 
 
@@ -120,78 +113,3 @@ def _styles(names: Sequence[str], emphasis: Collection[str] | None) -> dict[str,
             for index, name in enumerate(back)
         },
     }
-
-
-def _draw(
-    series: Mapping[str, Sequence[Point]],
-    styles: Mapping[str, SeriesStyle],
-    bands: Mapping[str, Sequence[Band]],
-    *,
-    x_label: str,
-    y_label: str,
-    title: str,
-    percent: bool,
-) -> Figure:
-    """The chart, without the global state of pyplot."""
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import PercentFormatter
-
-    num_columns = max(1, min(len(series), LEGEND_CHARACTERS // (max(map(len, series)) + 10)))
-    num_legend_rows = math.ceil(len(series) / num_columns)
-    figure = Figure(figsize=(6.4, 4.1 + 0.22 * num_legend_rows), layout="constrained")
-    axes = figure.add_subplot()
-    for name, points in series.items():
-        style = styles[name]
-        _draw_series(axes, name, sorted(points, key=lambda point: point[0]), style)
-        if name in bands:
-            x, low, high = zip(*sorted(bands[name]), strict=True)
-            axes.fill_between(x, low, high, color=style.colour, alpha=0.14, linewidth=0)
-    axes.set(xlabel=x_label, ylabel=y_label)
-    axes.set_title(textwrap.fill(title, TITLE_CHARACTERS), loc="left", fontsize="medium")
-    axes.grid(axis="y", color="0.88", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    if percent:
-        axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))
-    figure.legend(loc="outside lower center", ncols=num_columns, frameon=False, handlelength=3.5)
-    return figure
-
-
-def _draw_series(axes: Axes, name: str, points: Sequence[Point], style: SeriesStyle) -> None:
-    """One line with markers, and bars of one standard deviation where there are any."""
-    x, mean, deviation = zip(*points, strict=True)
-    has_deviation = any(value is not None for value in deviation)
-    axes.errorbar(
-        x,
-        mean,
-        yerr=[value or 0.0 for value in deviation] if has_deviation else None,
-        label=name,
-        color=style.colour,
-        marker=style.marker,
-        markersize=style.marker_size,
-        markeredgecolor="white",
-        markeredgewidth=0.5,
-        linewidth=style.width,
-        linestyle=style.dashes,
-        zorder=2 + style.width / 10,
-        elinewidth=0.9,
-        capsize=2.5,
-    )
-
-
-def save_figure(figure: Figure, path_stem: Path) -> list[Path]:
-    """Save a chart as PNG (150 dpi) and PDF without dates or program versions in them.
-
-    Returns:
-        The paths of the PNG and the PDF.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    FigureCanvasAgg(figure)
-    paths = []
-    for kind, metadata in _METADATA.items():
-        target = path_stem.with_name(f"{path_stem.name}.{kind}")
-        with complete_or_absent(target) as partial:
-            figure.savefig(partial, format=kind, dpi=PNG_DPI, metadata=metadata)
-        paths.append(target)
-    return paths

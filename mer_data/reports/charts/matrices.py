@@ -6,16 +6,14 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mer_data.errors import MerDataError
-from mer_data.reports.charts.lines import TITLE_CHARACTERS, save_figure
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from mer_data.reports.charts.style import TITLE_CHARACTERS, save_figure
 
 _COLOURS = "Blues"
 """From white to dark, so that a print in grey keeps the order."""
@@ -70,8 +68,6 @@ def matrix_chart(
     Raises:
         MerDataError: no panel, or one whose values or texts do not fit the names.
     """
-    from matplotlib.figure import Figure
-
     shape = len(row_names), len(column_names)
     if not panels:
         raise MerDataError(f'chart "{title}" has no panels')

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mer_data.errors import MerDataError
-from mer_data.reports.charts.lines import save_figure, series_style
+from mer_data.reports.charts.style import save_figure, series_style
 
 _PANEL = 2.6
 """Inches of a panel's side."""
@@ -55,8 +56,6 @@ def scatter_chart(
     Raises:
         MerDataError: no panel, or one with another number of points.
     """
-    from matplotlib.figure import Figure
-
     if not panels:
         raise MerDataError(f'chart "{title}" has no panels')
     for panel in panels:

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import astuple, dataclass, replace
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from mer_data.reports.charts.bars import ROW_IN, WIDTH_IN
-from mer_data.reports.charts.lines import SeriesStyle, series_style
-from mer_data.reports.charts.svg import MUTED, PAPER, styled
+from mer_data.reports.charts.style import (
+    COLOURS,
+    MUTED,
+    PAGE_STYLE,
+    PAPER,
+    draw_series,
+    rows_of_names,
+    series_style,
+    show_percent,
+    styled,
+)
 from mer_data.reports.formatting import ShiftMeasure
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 Spread = tuple[float, float | None]
 """A mean, and a standard deviation where there is one."""
@@ -33,14 +40,14 @@ class DotPanel:
     percent: bool = False
 
 
-@styled
+@styled(PAGE_STYLE)
 def dot_rows(names: Sequence[str], panels: Sequence[DotPanel]) -> Figure:
     """A row a split: its own value, that of the standard folds, and random splits with their deviation."""
     height = 0.27 * len(names) + 1.15
     figure = Figure(figsize=(WIDTH_IN, height), layout=ConstrainedLayoutEngine(wspace=0.07))
-    places = -np.arange(len(names), dtype=np.float64)
     for number, panel in enumerate(panels, start=1):
         axes = figure.add_subplot(1, len(panels), number)
+        places = rows_of_names(axes, names if number == 1 else [""] * len(names), 0.6)
         values, standard, mean, deviation = np.array([astuple(row) for row in panel.measures], float).T
         axes.errorbar(
             mean,
@@ -57,7 +64,7 @@ def dot_rows(names: Sequence[str], panels: Sequence[DotPanel]) -> Figure:
         axes.plot(
             standard,
             places,
-            color=series_style(1).colour,
+            color=COLOURS[1],
             linestyle="",
             marker="|",
             markersize=13,
@@ -68,23 +75,21 @@ def dot_rows(names: Sequence[str], panels: Sequence[DotPanel]) -> Figure:
         axes.plot(
             values,
             places,
-            color=series_style(0).colour,
+            color=COLOURS[0],
             linestyle="",
             marker="o",
             markersize=5,
             label="this split",
             zorder=4,
         )
-        axes.set_yticks(places, names if number == 1 else [""] * len(names))
-        axes.tick_params(axis="y", length=0)
-        axes.set(ylim=(places.min() - 0.6, 0.6), xlabel=panel.label)
+        axes.set_xlabel(panel.label)
         axes.set_xlim(0, 1.06 * axes.get_xlim()[1])
         axes.xaxis.set_major_locator(MaxNLocator(3))
         axes.grid(axis="both")
         if panel.percent:
-            axes.xaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
+            show_percent(axes.xaxis, 0)
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper right", ncols=3, frameon=False)
+    figure.legend(handles, labels, loc="outside upper right", ncols=3)
     return figure
 
 
@@ -97,7 +102,7 @@ class Dumbbell:
     shifted: float | None
 
 
-@styled
+@styled(PAGE_STYLE)
 def dumbbells(
     rows: Sequence[Dumbbell],
     *,
@@ -119,9 +124,9 @@ def dumbbells(
     """
     figure = Figure(figsize=(WIDTH_IN, ROW_IN * len(rows) + 1.1), layout="constrained")
     axes = figure.add_subplot()
-    places = -np.arange(len(rows), dtype=np.float64)
+    places = rows_of_names(axes, [row.name for row in rows], 0.7)
     rest, shifted = _floats([row.rest for row in rows]), _floats([row.shifted for row in rows])
-    dark, light = series_style(0).colour, series_style(1).colour
+    dark, light, *_ = COLOURS
     if corpus is not None:
         axes.axvline(corpus, color=MUTED, linewidth=1, linestyle=(0, (4, 2)), label="all utterances")
     axes.hlines(places, rest, shifted, color=MUTED, linewidth=1.4)
@@ -136,14 +141,12 @@ def dumbbells(
         label=sides[0],
     )
     axes.plot(shifted, places, "D", color=light, markersize=5.5, label=sides[1])
-    axes.set_yticks(places, [row.name for row in rows])
-    axes.tick_params(axis="y", length=0)
     margin = 0.02 * (x_range[1] - x_range[0])
-    axes.set(xlim=(x_range[0] - margin, x_range[1] + margin), ylim=(places.min() - 0.7, 0.7), xlabel=x_label)
+    axes.set(xlim=(x_range[0] - margin, x_range[1] + margin), xlabel=x_label)
     axes.grid(axis="both")
     if percent:
-        axes.xaxis.set_major_formatter(PercentFormatter(xmax=1))
-    figure.legend(loc="outside upper right", ncols=3, frameon=False)
+        show_percent(axes.xaxis)
+    figure.legend(loc="outside upper right", ncols=3)
     return figure
 
 
@@ -165,7 +168,7 @@ class CurvePanel:
     percent: bool = False
 
 
-@styled
+@styled(PAGE_STYLE)
 def curves(
     x: Sequence[float], panels: Sequence[CurvePanel], *, x_label: str, mark: tuple[float, str] | None
 ) -> Figure:
@@ -184,16 +187,17 @@ def curves(
         axes = figure.add_subplot(len(panels), 1, number, sharex=top)
         top = top or axes
         for name, values in panel.series.items():
-            style = series_style(index)
+            style = replace(series_style(index), width=1.7, marker_size=5.5)
             index += 1
-            handles.append(_curve(axes, name, x, values, style))
+            points = [(place, *value) for place, value in zip(x, values, strict=True)]
+            handles.append(draw_series(axes, name, points, style, elinewidth=1))
             for place, (label, level) in enumerate(panel.levels.get(name, ())):
                 handles.append(_level(axes, label, level, style.colour, dotted=bool(place)))
         axes.set_ylabel(panel.label)
         axes.set_ylim(bottom=0)
         axes.grid(axis="y")
         if panel.percent:
-            axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
+            show_percent(axes.yaxis, 0)
         axes.tick_params(labelbottom=number == len(panels))
         if mark is not None:
             axes.axvline(mark[0], color=MUTED, linewidth=1)
@@ -210,25 +214,8 @@ def curves(
                 )
     axes.set_xlabel(x_label)
     figure.align_ylabels()
-    figure.legend(handles=handles, loc="outside lower center", ncols=index, frameon=False, handlelength=2.6)
+    figure.legend(handles=handles, loc="outside lower center", ncols=index, handlelength=2.6)
     return figure
-
-
-def _curve(axes: Axes, name: str, x: Sequence[float], values: Sequence[Spread], style: SeriesStyle) -> Any:
-    """One line with markers, and bars of one standard deviation where there are any."""
-    deviations = [deviation or 0.0 for _, deviation in values]
-    return axes.errorbar(
-        x,
-        [mean for mean, _ in values],
-        yerr=deviations if any(deviations) else None,
-        label=name,
-        color=style.colour,
-        marker=style.marker,
-        markersize=5.5,
-        linewidth=1.7,
-        elinewidth=1,
-        capsize=2.5,
-    )
 
 
 def _level(axes: Axes, label: str, level: Spread, colour: str, *, dotted: bool) -> Any:

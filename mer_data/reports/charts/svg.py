@@ -4,76 +4,35 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable
-from functools import wraps
 from html import escape
-from typing import TYPE_CHECKING, Any, ParamSpec
 
-from mer_data.reports.charts.lines import NUM_COLOURS, series_style
+from matplotlib.figure import Figure
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from mer_data.reports.charts.style import CLASS_COLOURS, COLOURS, GRID, INK, MUTED, PAGE_STYLE, PAPER, styled
 
-P = ParamSpec("P")
-INK, MUTED, GRID, PAPER = "#1b1b1c", "#6a6a6c", "#dddde0", "#fffffe"
-CLASS_COLOURS = ("#00224e", "#17466f", "#2a6b86", "#4b8f96", "#76b094", "#a7cea0", "#dcedc5")
-"""Of the seven classes, from negative (dark) to positive (light)."""
 _SERIES_IN_THE_DARK = ("#d6e4ff", "#ee9f6d", "#58afc2", "#c77aa6", "#4d8a55")
 DARK_COLOURS = {
     MUTED: "#a5a5aa",
     GRID: "#3c3c40",
     CLASS_COLOURS[0]: "#274b86",
     CLASS_COLOURS[1]: "#2f648f",
-} | {series_style(index).colour: _SERIES_IN_THE_DARK[index] for index in range(NUM_COLOURS)}
+    **dict(zip(COLOURS, _SERIES_IN_THE_DARK, strict=True)),
+}
 """Colours that differ on a dark screen: the stylesheet has a variable for each, "--c" and its digits."""
 _SYSTEM = {INK: "currentColor", PAPER: "Canvas"}
 
-CHART_STYLE: Any = {
-    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
-    "text.color": INK,
-    "axes.edgecolor": MUTED,
-    "axes.labelcolor": INK,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "grid.color": GRID,
-    "font.size": 9,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "mer-data",  # else the ids inside differ from run to run
-}
-"""Settings of matplotlib while a chart of a page is drawn and saved."""
 
-
-def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Draw under ``CHART_STYLE``, without the global state of pyplot."""
-
-    @wraps(draw)
-    def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        from matplotlib import rc_context
-
-        with rc_context(CHART_STYLE):
-            return draw(*args, **kwargs)
-
-    return drawn
-
-
+@styled(PAGE_STYLE)
 def inline_svg(figure: Figure, name: str, alt: str) -> str:
     """A chart as one SVG element without fonts, dates and ids that another chart of the page has.
 
     Args:
-        figure: drawn under ``CHART_STYLE``.
+        figure: drawn under ``PAGE_STYLE``.
         name: of this chart in its page: letters, digits, "-" and "_".
         alt: what it shows, for those who cannot see it.
     """
-    from matplotlib import rc_context
-
     buffer = io.StringIO()
-    with rc_context(CHART_STYLE):
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     text = _lighter(text[text.index("<svg") :])
     opening = f'<svg class="drawing" role="img" aria-label="{escape(alt)}" xmlns="http://www.w3.org/2000/svg"'

@@ -7,7 +7,7 @@ import pytest
 
 from mer_data.errors import MerDataError
 from mer_data.reports import line_chart
-from mer_data.reports.charts.lines import MOST_SERIES, series_style
+from mer_data.reports.charts.style import MOST_SERIES, series_style
 
 RATES = [0.0, 0.5, 1.0]
 SERIES = {

@@ -6,13 +6,14 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from mer_data.reports.charts.svg import CLASS_COLOURS, INK, PAPER, inline_svg, styled
+from mer_data.reports.charts.style import CLASS_COLOURS, INK, PAGE_STYLE, PAPER, styled
+from mer_data.reports.charts.svg import inline_svg
 from mer_data.reports.page import Report
 
 STYLE = Report("t").to_html().partition("<style>")[2].partition("</style>")[0]
 
 
-@styled
+@styled(PAGE_STYLE)
 def chart(title: str = "t") -> Figure:
     figure = Figure(figsize=(3, 2))
     axes = figure.add_subplot()
