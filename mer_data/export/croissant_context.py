@@ -6,43 +6,12 @@ from typing import Any
 
 CONFORMS_TO = ("http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0")
 
-_OF_CROISSANT = (
-    "annotation",
-    "arrayShape",
-    "citeAs",
-    "column",
-    "containedIn",
-    "equivalentProperty",
-    "excludes",
-    "extract",
-    "field",
-    "fileObject",
-    "fileProperty",
-    "fileSet",
-    "format",
-    "includes",
-    "isArray",
-    "isLiveDataset",
-    "jsonPath",
-    "key",
-    "md5",
-    "parentField",
-    "path",
-    "readLines",
-    "recordSet",
-    "references",
-    "regex",
-    "repeated",
-    "replace",
-    "samplingRate",
-    "sdVersion",
-    "separator",
-    "source",
-    "subField",
-    "transform",
-    "unArchive",
-    "value",
-)
+_OF_CROISSANT = """
+annotation arrayShape citeAs column containedIn equivalentProperty excludes extract field fileObject
+fileProperty fileSet format includes isArray isLiveDataset jsonPath key md5 parentField path readLines
+recordSet references regex repeated replace samplingRate sdVersion separator source subField transform
+unArchive value
+"""
 
 CONTEXT: dict[str, Any] = {
     "@language": "en",
@@ -55,5 +24,5 @@ CONTEXT: dict[str, Any] = {
     "data": {"@id": "cr:data", "@type": "@json"},
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
     "examples": {"@id": "cr:examples", "@type": "@json"},
-    **{name: f"cr:{name}" for name in _OF_CROISSANT},
+    **{name: f"cr:{name}" for name in _OF_CROISSANT.split()},
 }

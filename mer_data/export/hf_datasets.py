@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mer_data.errors import ExportError
-from mer_data.export.arrow import utterance_arrays, word_arrays
+from mer_data.export.arrow import UTTERANCE_TYPES, WORD_TYPES, utterance_arrays, word_arrays
 from mer_data.export.card import write_card
 from mer_data.export.facts import Facts
 from mer_data.export.folders import complete_folder_or_absent
@@ -119,12 +119,13 @@ def export_datasets(
         scratch = partial / _SCRATCH
         scratch.mkdir()
         for fold, chosen in filled.items():
-            with pa.ipc.new_stream(str(scratch / fold), features.arrow_schema) as writer:
+            with hf.arrow_writer.ArrowWriter(path=str(scratch / fold), features=features) as writer:
                 for group in in_groups(chosen):
-                    writer.write_table(_table(store, group, features.arrow_schema))
+                    writer.write_table(_table(store, group, list(features)))
                     done += len(group)
                     if progress is not None:
                         progress(done, len(every))
+                writer.finalize()
         _mapped(hf, scratch, list(filled), features, facts).save_to_disk(str(partial))
         shutil.rmtree(scratch)
         write_card(facts, partial / CARD_NAME)
@@ -146,61 +147,44 @@ def _quiet(hf: ModuleType) -> Iterator[None]:
 
 def _features(hf: ModuleType, store: FeatureStore) -> Features:
     """Types of the columns; the frames of a stream are an array (T, d), also where T is 0."""
-    value = hf.Value
-    word = {"word": value("string"), "start_s": value("float64"), "end_s": value("float64")}
-    return hf.Features(
-        {
-            "id": value("string"),
-            "video_id": value("string"),
-            "segment": value("int64"),
-            "start_s": value("float64"),
-            "end_s": value("float64"),
-            "label": value("float32"),
-            **{f"class_{task.name}": hf.ClassLabel(names=list(task.classes)) for task in TASKS.values()},
-            "text": value("string"),
-            "words": hf.List(word),
-            "tokens": hf.List(value("int32")),
-            "token_words": hf.List(value("int32")),
-            **{
-                name: hf.Array2D(shape=(None, store.width(name)), dtype="float32")
-                for name in store.modalities
-            },
-        }
-    )
+    pieces = pa.list_(pa.int32())
+    plain = {"words": pa.list_(pa.struct(WORD_TYPES)), "tokens": pieces, "token_words": pieces}
+    columns = hf.Features.from_arrow_schema(pa.schema({**UTTERANCE_TYPES, **plain}))
+    columns |= {f"class_{task.name}": hf.ClassLabel(names=list(task.classes)) for task in TASKS.values()}
+    frames = {name: hf.Array2D((None, store.width(name)), "float32") for name in store.modalities}
+    last = ("text", *plain)
+    order = [name for name in columns if name not in last]
+    return hf.Features({**{name: columns[name] for name in (*order, *last)}, **frames})
 
 
-def _table(store: FeatureStore, chosen: NDArray[np.int64], schema: pa.Schema) -> pa.Table:
+def _table(store: FeatureStore, chosen: NDArray[np.int64], names: list[str]) -> pa.Table:
+    """Rows (N,) as plain columns, which the writer of ``datasets`` casts to its types."""
     columns: dict[str, Any] = utterance_arrays(store, chosen)
     labels = store.utterances["label"].to_numpy(np.float32)[chosen]
     for task in TASKS.values():
         columns[f"class_{task.name}"] = pa.array(task.class_of(labels))
     lengths, words = word_arrays(store, chosen)
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
-    fields = list(schema.field("words").type.value_type)
-    columns["words"] = pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays(words, fields=fields))
-    for name in store.modalities:
-        kind = schema.field(name).type
-        columns[name] = pa.ExtensionArray.from_storage(kind, columns[name].cast(kind.storage_type))
-    return pa.table([columns[name] for name in schema.names], schema=schema)
+    columns["words"] = pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays(words, list(WORD_TYPES)))
+    return pa.table([columns[name] for name in names], names)
 
 
 def _mapped(hf: ModuleType, scratch: Path, folds: list[str], features: Features, facts: Facts) -> DatasetDict:
     """The scratch files as splits that stay on the disk."""
-    corpus = facts.corpus
-    parts = {}
+    corpus, parts = facts.corpus, {}
+    info = hf.DatasetInfo(
+        description=f"{corpus.title}: store {facts.store_name}, split {facts.split_name}. {corpus.terms}",
+        citation=corpus.citation,
+        homepage=corpus.page or "",
+        license=corpus.licence,
+        features=features,
+    )
     for fold in folds:
         name = SPLIT_NAMES[fold]
         origin = f"{facts.store['content_digest']} {facts.split.digest} {fold}"
-        info = hf.DatasetInfo(
-            description=f"{corpus.title}: store {facts.store_name}, split {facts.split_name}. {corpus.terms}",
-            citation=corpus.citation,
-            homepage=corpus.page or "",
-            license=corpus.licence,
-            features=features,
-        )
         parts[name] = hf.Dataset(
             hf.Dataset.from_file(str(scratch / fold)).data,
-            info=info,
+            info=info.copy(),
             split=hf.NamedSplit(name),
             fingerprint=hashlib.sha256(origin.encode()).hexdigest()[:16],
         )
