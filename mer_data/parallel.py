@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -60,3 +61,40 @@ def _unpacked(packed: bytes) -> Callable[[int], Any]:
     """The job, with the files that it opened, kept for the next part."""
     job: Callable[[int], Any] = pickle.loads(packed[16:])
     return job
+
+
+@contextmanager
+def workers_of(scheduler: str | None) -> Iterator[None]:
+    """Let `in_order` use the workers of a Dask scheduler, or joblib's own processes where it is None.
+
+    Args:
+        scheduler: address of the scheduler.
+
+    Raises:
+        MerDataError: the package distributed is absent, no scheduler answers, or its workers died.
+    """
+    if scheduler is None:
+        yield
+        return
+    from joblib import parallel_config
+
+    try:
+        from distributed import Client
+        from distributed.scheduler import KilledWorker
+    except ImportError as error:
+        raise MerDataError(
+            "--dask needs the package distributed", do="Install it: pip install dask distributed"
+        ) from error
+    try:
+        client = Client(scheduler, timeout="10s")
+    except (OSError, ValueError) as error:
+        raise MerDataError(
+            "no Dask scheduler answers", where=scheduler, do="Start one with `dask scheduler` (docs/scale.md)"
+        ) from error
+    try:
+        with client, parallel_config("dask"):
+            yield
+    except KilledWorker as error:
+        raise MerDataError(
+            "Dask workers died, perhaps for lack of memory", do="Start fewer on each machine"
+        ) from error

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, cast
 
@@ -93,6 +91,7 @@ def build(
     from mer_data.build import build_store
     from mer_data.errors import StoreError
     from mer_data.files.writing import refuse_overwrite
+    from mer_data.parallel import workers_of
     from mer_data.sources import SourceChoices, open_source
     from mer_data.workspace import Workspace
 
@@ -102,7 +101,7 @@ def build(
     roles = {"labels": labels, "words": words, "transcripts": transcripts, "audio": audio, "vision": vision}
     chosen = {role: value for role, value in roles.items() if value is not None}
     opened = open_source(dataset, source or workspace.raw, SourceChoices(chosen, without, shift_words))
-    with progress_bar("build") as progress, _backend(dask):
+    with progress_bar("build") as progress, workers_of(dask):
         report = build_store(
             opened,
             target,
@@ -136,35 +135,3 @@ def build(
         f"mer-data repartition --dataset {dataset} --task binary{repeated(alignment=out)}",
         as_json=as_json,
     )
-
-
-@contextmanager
-def _backend(dask: str | None) -> Iterator[None]:
-    """Joblib's own processes, or those of the Dask scheduler at an address."""
-    if dask is None:
-        yield
-        return
-    from joblib import parallel_config
-
-    from mer_data.errors import MerDataError
-
-    try:
-        from distributed import Client
-        from distributed.scheduler import KilledWorker
-    except ImportError as error:
-        raise MerDataError(
-            "--dask needs the package distributed", do="Install it: pip install dask distributed"
-        ) from error
-    try:
-        client = Client(dask, timeout="10s")
-    except (OSError, ValueError) as error:
-        raise MerDataError(
-            "no Dask scheduler answers", where=dask, do="Start one with `dask scheduler` (docs/scale.md)"
-        ) from error
-    try:
-        with client, parallel_config("dask"):
-            yield
-    except KilledWorker as error:
-        raise MerDataError(
-            "Dask workers died, perhaps for lack of memory", do="Start fewer on each machine"
-        ) from error

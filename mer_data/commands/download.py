@@ -73,18 +73,18 @@ def download(
         return
     with transfer_bars(sizes) as progress:
         files = fetch(plan, settings, force=force, sizes=sizes, progress=progress)
-    processed = [had for had in files if had.planned.file.role == "processed"]
+    processed = [fetched for got in files if got.planned.file.role == "processed"]
     conclude(
         {
             "dataset": dataset,
             "folder": str(plan.workspace.raw),
             "files": [
-                {"path": str(had.planned.target), "state": had.state, **vars(had.recorded)} for had in files
+                {"path": str(got.planned.target), "state": got.state, **vars(got.recorded)} for got in files
             ],
         },
         [
-            f"{had.planned.target}: {had.state}, {_size(had.recorded.bytes)}, {had.recorded.sha256}"
-            for had in files
+            f"{got.planned.target}: {got.state}, {_size(got.recorded.bytes)}, {got.recorded.sha256}"
+            for got in files
         ],
         f"mer-data import {processed[0].planned.target}"
         if processed

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mer_data.errors import SplitError, WorkspaceError
 from mer_data.splits.manifest import SplitManifest
@@ -14,9 +14,7 @@ from mer_data.splits.published import APPLIED, split_name
 from mer_data.splits.repartition import GENERATOR
 from mer_data.splits.settings import RepartitionSettings
 from mer_data.tasks import Task, get_task
-
-if TYPE_CHECKING:
-    from mer_data.workspace import Workspace
+from mer_data.workspace import Workspace
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mer_data.errors import SplitError
 from mer_data.files.writing import refuse_overwrite
@@ -13,11 +12,9 @@ from mer_data.splits.manifest import SplitManifest
 from mer_data.splits.published import apply_manifest, load_published, split_name
 from mer_data.splits.repartition import repartition
 from mer_data.splits.settings import RepartitionSettings
+from mer_data.store.reader import FeatureStore
 from mer_data.tasks import Task
-
-if TYPE_CHECKING:
-    from mer_data.store.reader import FeatureStore
-    from mer_data.workspace import Workspace
+from mer_data.workspace import Workspace
 
 Made = tuple[Path, SplitManifest]
 
@@ -102,8 +99,6 @@ def num_other_texts(workspace: Workspace, store: FeatureStore, applied: SplitMan
     Returns:
         None where that store is not in the workspace, so that nothing can be compared.
     """
-    from mer_data.store.reader import FeatureStore
-
     origin = applied.generator.get("utterance_digest", applied.utterance_digest)
     if origin == store.utterance_digest:
         return 0
