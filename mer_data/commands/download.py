@@ -73,7 +73,7 @@ def download(
         return
     with transfer_bars(sizes) as progress:
         files = fetch(plan, settings, force=force, sizes=sizes, progress=progress)
-    processed = [fetched for got in files if got.planned.file.role == "processed"]
+    processed = [got for got in files if got.planned.file.role == "processed"]
     conclude(
         {
             "dataset": dataset,
