@@ -32,7 +32,7 @@ from mer_data.utterances import DroppedUtterance
 
 @dataclass(frozen=True)
 class BuildReport:
-    """What a build read, wrote, changed and left out.
+    """The outcome of a build: what it read, wrote, changed and left out.
 
     Attributes:
         path: the store.
@@ -141,7 +141,7 @@ def build_store(
 
 @dataclass
 class _Found:
-    """What was met in all blocks so far."""
+    """Counts and drops of all blocks so far."""
 
     cleaning: Counter[str] = field(default_factory=Counter)
     dropped: list[DroppedUtterance] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What the commands share: one-line errors, common options, progress bars, closing lines."""
+"""Shared parts of the commands: one-line errors, common options, progress bars, closing lines."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError)
-"""What reading a damaged file can raise: h5py, JSON, UTF-8 and numpy each have their own way."""
+"""The errors of reading a damaged file: h5py, JSON, UTF-8 and numpy each have their own."""
 
 
 class MerDataError(Exception):

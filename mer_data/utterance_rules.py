@@ -1,4 +1,4 @@
-"""What every utterance of a store keeps to.
+"""The rules that every utterance of a store keeps.
 
 The writer asks before it writes, and ``verify`` asks of a file, so that a store that was built is sound.
 """

@@ -74,7 +74,7 @@ class WordShift:
 
     @property
     def text(self) -> str:
-        """What was found, in one clause."""
+        """The finding in one clause."""
         return (
             f"the words have the times of their neighbours: in {self.num_as_stored} of {self.num_segments}"
             f" segments they are the transcript, and in {self.num_shifted} with every word moved by"

@@ -140,7 +140,7 @@ class Workspace:
 
 
 def _or_make(meant: str | None, command: str) -> str:
-    """What to do about a missing file: take the one that was meant, or make it."""
+    """Advice about a missing file: take the one that was meant, or make it."""
     return " ".join(filter(None, (meant, f"Make it with `{command}`")))
 
 

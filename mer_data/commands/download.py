@@ -94,7 +94,7 @@ def download(
 
 
 def _show(plan: Any, sizes: dict[str, int | None], *, as_json: bool) -> None:
-    """What would be done."""
+    """Print what would be fetched."""
     files: list[dict[str, Any]] = [
         {
             "path": str(planned.target),

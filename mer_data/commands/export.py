@@ -116,7 +116,7 @@ def export(
 
 @dataclass(frozen=True)
 class _Job:
-    """What is exported, and where to."""
+    """The inputs and the target of an export."""
 
     store: FeatureStore
     split: SplitManifest

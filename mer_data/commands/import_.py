@@ -89,7 +89,7 @@ def _as_json(item: Imported) -> dict[str, Any]:
 
 
 def _lines(item: Imported) -> list[str]:
-    """What became of one file, and what its build changed."""
+    """Describe the outcome for one file, and what its build changed."""
     made = " and ".join(str(path) for path in (item.target, item.split) if path)
     state = "there before as" if item.state == "present" else "now"
     return [

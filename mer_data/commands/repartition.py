@@ -184,7 +184,7 @@ def _result(path: Path, manifest: SplitManifest) -> dict[str, Any]:
 
 
 def _lines(path: Path, manifest: SplitManifest) -> list[str]:
-    """What a person wants to know of one split."""
+    """Describe one split for a person."""
     result = _result(path, manifest)
     bits, probe = manifest.shift["word_label_divergence_bits"], manifest.shift["text_probe"]
     above = result["deviations_above_random"]

@@ -1,4 +1,4 @@
-"""What is wrong with an HDF5 file that cannot be opened, each fault with its own remedy.
+"""The faults of an HDF5 file that cannot be opened, each with its own remedy.
 
 Not HDF5, truncated, locked, open for writing, not permitted and damaged files need different things done.
 """
@@ -19,7 +19,7 @@ _BUSY = ("errno = 11,", "errno = 35,")  # EAGAIN of Linux and of macOS
 
 @dataclass(frozen=True)
 class FileKind:
-    """What a file is supposed to be, for messages.
+    """The expected kind of a file, for messages.
 
     Attributes:
         name: such as "the store".
@@ -75,7 +75,7 @@ def check_beginning(path: Path, kind: FileKind) -> None:
 
 
 def cannot_open(path: Path, kind: FileKind, error: str) -> MerDataError:
-    """What an error of HDF5 at opening means, with its remedy."""
+    """Return the error that HDF5's message at opening means, with its remedy."""
     reason = " ".join(error.split())
     if "unable to lock file" in reason:
         if any(number in reason for number in _BUSY):

@@ -57,7 +57,7 @@ def _hint(word: str, known: Sequence[str]) -> str:
 
 
 def tell_faults(error: ValidationError, origin: Callable[[Place], str | None]) -> str:
-    """What is wrong with which keys, in one line.
+    """Describe the faulty keys in one line.
 
     Args:
         error: of a schema.

@@ -17,7 +17,7 @@ __all__ = ["ImportOptions", "ImportReport", "Imported", "import_path"]
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What became of the files at a path.
+    """The outcome for every file at a path.
 
     Attributes:
         imported: those that were recognised.

@@ -21,7 +21,7 @@ ORIGIN = "imported"
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """What the user says beyond the content of the files.
+    """The user's choices beyond the content of the files.
 
     Attributes:
         dataset: the corpus, where the content does not show it.

@@ -94,7 +94,7 @@ def _kind(found: Recognised, reference: dict[str, str]) -> SplitKind:
 
 
 def _collection(found: Recognised, kind: SplitKind) -> Collection | None:
-    """What the file was published with, or is like."""
+    """Return the collection that the file was published with, or is like."""
     for collection, file in found.manifest.published():
         if file == found.published or (found.published is None and collection.kind == kind):
             return collection

@@ -32,7 +32,7 @@ Summary = dict[str, Any]
 
 
 def summarise(path: str | Path) -> Summary:
-    """What a store, a split manifest, a statistics file or a vocabulary holds, as JSON values.
+    """Summarise a store, a split manifest, a statistics file or a vocabulary as JSON values.
 
     Raises:
         WorkspaceError: absent, or none of these.

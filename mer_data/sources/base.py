@@ -1,4 +1,4 @@
-"""What every source offers to the builder, and what a person may choose of it."""
+"""The interface of every source to the builder, and the choices that a person has."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class Source(Protocol):
 
     @property
     def dropped(self) -> Sequence[DroppedUtterance]:
-        """What is left out of every block, with reasons, such as videos of the folds that have no labels."""
+        """Return what no block has, with reasons, such as videos of the folds that have no labels."""
 
     @property
     def word_shift(self) -> int:
@@ -122,7 +122,7 @@ class Source(Protocol):
         """The only alignment this source can give ("aligned" or "unaligned"); None: both."""
 
     def why_no_frames(self, modality: str) -> str:
-        """What was found where no utterance has a frame of a modality."""
+        """Explain why no utterance has a frame of a modality."""
 
     @property
     def num_blocks(self) -> int:

@@ -74,7 +74,7 @@ class Limits(StrictModel):
 
 
 class Expected(StrictModel):
-    """What the published files are known to have, with their oddities.
+    """The known counts of the published files, with their oddities.
 
     Attributes:
         videos: with labels.

@@ -1,4 +1,4 @@
-"""What a source file must be: its size, its checksum, and a look at its structure."""
+"""Check a source file: its size, its checksum and its structure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of each dataset, and what of it is on the disk."""
+"""The known datasets, and which of their files are on the disk."""
 
 from __future__ import annotations
 

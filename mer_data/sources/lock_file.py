@@ -17,7 +17,7 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Recorded:
-    """What is known of one file.
+    """The recorded facts of one file.
 
     Attributes:
         bytes: its size.

@@ -43,7 +43,7 @@ _NAME_A_DATASET = "Pass --dataset NAME, or describe the corpus with `mer-data ne
 
 @dataclass(frozen=True)
 class Recognised:
-    """What a file is.
+    """A file that was recognised.
 
     Attributes:
         path: the file.
@@ -70,7 +70,7 @@ class UnknownFileError(SourceError):
 
 
 def recognise(path: Path, dataset: str | None = None) -> Recognised:
-    """What the file at ``path`` is, of the named dataset or of any that is known.
+    """Recognise the file at ``path``, as one of the named dataset or of any known one.
 
     Raises:
         UnknownFileError: it is nothing that is known, or may be of several datasets.

@@ -45,7 +45,7 @@ class SampleSize:
 
 @dataclass
 class _Video:
-    """What is generated for one video."""
+    """The generated content of one video."""
 
     labels: NDArray[np.float32]
     segments: NDArray[np.float64]

@@ -1,4 +1,4 @@
-"""What a repartition does by default on each corpus: what moves, and how far (docs/severity.md).
+"""The defaults of a repartition on each corpus: which units move, and how far (docs/severity.md).
 
 Calibrated so that a linear probe on frozen sentence embeddings loses what published models lose from the
 standard to the paper's out-of-distribution folds of the corpus.

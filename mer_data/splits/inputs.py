@@ -14,7 +14,7 @@ from mer_data.workspace import Workspace, only_dataset
 
 @dataclass(frozen=True)
 class Inputs:
-    """What statistics are computed from: one store and one split of it, for one task."""
+    """The inputs of statistics: one store and one split of it, for one task."""
 
     workspace: Workspace
     store: FeatureStore

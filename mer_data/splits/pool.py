@@ -40,7 +40,7 @@ class Pool:
     num_shifted: int
 
     def units(self, group_by: GroupBy | None) -> NDArray[np.int64]:
-        """What moves as a whole: the unit of every utterance (N,), numbered from 0."""
+        """Return the unit of every utterance (N,), which moves as a whole, numbered from 0."""
         if group_by == "video":
             videos = self.frame["video_id"].to_numpy(dtype=str)
             return np.unique(videos, return_inverse=True)[1].astype(np.int64)

@@ -20,7 +20,7 @@ NUM_PROBES = 200
 FINAL_TEMPERATURE = 0.01
 """Last temperature as a part of the first, which is the mean change of a random swap."""
 SIZE_PENALTY = 0.3
-"""What an utterance too many or too few costs, as a part of the first temperature: little at first, and at
+"""Cost of an utterance too many or too few, as a part of the first temperature: little at first, and at
 the end thirty times the temperature, so that units of different sizes come back to the size asked for."""
 SCALE = 2.0**32
 """Bits are kept as whole multiples of 2**-32: their sums do not depend on the order of adding."""

@@ -188,7 +188,7 @@ def at_severities(series: Sequence[SeriesSplit], severities: Sequence[float]) ->
 
 
 def _parameters(manifest: SplitManifest) -> dict[str, Any] | None:
-    """What ``repartition`` was called with, also for a split that was applied to another store; else None."""
+    """Return the parameters of ``repartition``, also for a split applied to another store; else None."""
     recorded = manifest.generator
     if recorded.get("name") == APPLIED:
         recorded = recorded.get("made_by", {})

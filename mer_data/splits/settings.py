@@ -1,4 +1,4 @@
-"""What decides an out-of-distribution split."""
+"""The parameters of an out-of-distribution split."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class RepartitionSettings:
         )
 
     def group_by_for(self, dataset: str, task: Task) -> GroupBy:
-        """What moves as a whole, or the default of the corpus and task."""
+        """Return the unit that moves as a whole, or the default of the corpus and task."""
         return self.group_by or default_of(dataset, task.name).group_by
 
     def severity_for(self, dataset: str, task: Task) -> float:

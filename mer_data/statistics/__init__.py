@@ -1,1 +1,1 @@
-"""What is precomputed from a store and a split: class priors and means, word counts, vocabulary."""
+"""Values precomputed from a store and a split: class priors and means, word counts, vocabulary."""

@@ -35,7 +35,7 @@ class StatisticsFile:
 
     @property
     def again(self) -> str:
-        """What to do where it cannot be used."""
+        """Advice for a file that cannot be used."""
         return f"Make it again with `{self.command} --force`"
 
     @contextmanager

@@ -15,7 +15,7 @@ _STEPS = 2**16
 def draw_kept(
     shape: tuple[int, ...], probability: float, device: torch.device | str = "cpu"
 ) -> tuple[Tensor, float]:
-    """What survives dropout, from torch's global generator of the device.
+    """Draw the mask of the values that dropout keeps, from torch's global generator of the device.
 
     On a processor torch draws 64 bits for every value, one after the other; here they make four masks of 16
     bits each. So a probability is a multiple of 2**-16, and the scale fits the multiple.

@@ -24,7 +24,7 @@ KEPT_MODALITIES = ("L", "A", "V", "LA", "LV", "AV", MODALITY_LETTERS)
 
 @dataclass(frozen=True)
 class ValidMask:
-    """What each modality has at each step of a padded batch.
+    """The steps that each modality has in a padded batch.
 
     Attributes:
         text: (B, T_l) bool, True at word pieces, special tokens included.
@@ -52,7 +52,7 @@ class ValidMask:
 
 @dataclass(frozen=True)
 class MissingMask:
-    """What is lost; never True at padding, and never True at a special token.
+    """The steps that are lost; never True at padding, and never True at a special token.
 
     Attributes:
         text: (B, T_l) bool, True at removed word pieces.

@@ -47,7 +47,7 @@ class Artefact:
 
 
 def kind_of(path: Path) -> Kind | None:
-    """What a file is: by its format, by its place where the file does not say it, None for a foreign one."""
+    """Return the kind of a file: by its format, else by its folder; None for a foreign one."""
     found = _format_in(path)
     if found in _FORMATS:
         return _FORMATS[found]

@@ -15,7 +15,7 @@ LEVELS: tuple[Level, ...] = ("error", "warning", "note")
 NUM_EXAMPLES = 5
 
 DAMAGE = (MerDataError, *errors.DAMAGE)
-"""What reading a damaged file can raise, through our own readers or past them."""
+"""The errors of reading a damaged file, through our own readers or past them."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ _PLACE = ["video", "token", "start_s", "end_s"]
 
 @dataclass(frozen=True)
 class MixedSentences:
-    """What was found among N utterances; numbers are their rows.
+    """Mixed sentences among N utterances; numbers are their rows.
 
     Attributes:
         mixed: rows that have a word of another utterance: the same word at the same time.

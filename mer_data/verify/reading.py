@@ -68,7 +68,7 @@ OFFSETS_OF: dict[str, str] = {
 
 @dataclass
 class StoreContent:
-    """What could be read of a store.
+    """The readable content of a store.
 
     Attributes:
         attributes: the attributes that could be decoded.
@@ -244,7 +244,7 @@ def _datasets(file: h5py.File, expected: list[str], findings: Findings) -> dict[
 
 
 def _what_is_wrong(name: str, dataset: h5py.Dataset) -> str | None:
-    """What is wrong with a dataset as such: its kind of numbers or its dimensions."""
+    """Describe a wrong kind of numbers or wrong dimensions of a dataset; None for a sound one."""
     shape: tuple[int, ...] = dataset.shape or ()
     kind, dimensions = LAYOUT.get(name, (dataset.dtype.kind, max(1, len(shape))))
     if dataset.dtype.kind != kind or len(shape) != dimensions or (name == "words/times" and shape[1] != 2):

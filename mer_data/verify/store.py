@@ -112,7 +112,7 @@ def _check_offsets(content: StoreContent, findings: Findings) -> None:
 def _what_is_wrong(
     offsets: NDArray[np.integer], num_rows: int, num_values: int
 ) -> tuple[str, NDArray[np.int64]] | None:
-    """What is wrong with offsets, and the rows where; None for sound ones."""
+    """Describe wrong offsets, and return the rows concerned; None for sound ones."""
     nowhere = np.empty(0, np.int64)
     if len(offsets) != num_rows + 1:
         return f"{len(offsets)} entries, expected {num_rows + 1}", nowhere

@@ -152,7 +152,7 @@ def _open_rest(
 
 
 class _Range(NamedTuple):
-    """What an answer says that it holds of a file; ``end`` is the last byte."""
+    """The range of a file that an answer states; ``end`` is the last byte."""
 
     start: int = -1
     end: int = -1
@@ -261,5 +261,5 @@ def _copy(
 
 
 def _read(raw: Any) -> bytes:
-    """What the connection has to give, without waiting for a full chunk."""
+    """Return the bytes that have arrived, without waiting for a full chunk."""
     return bytes(raw.read1(_CHUNK, decode_content=False) or b"")

@@ -170,7 +170,7 @@ def _check(path: Path, entry: RepoFile) -> None:
 
 
 def _reporting(report: Report, total: int | None) -> type[Any]:
-    """What the hub's client takes for a progress bar."""
+    """Return a class that the hub's client takes for a progress bar."""
     from tqdm import tqdm
 
     class Reporting(tqdm):

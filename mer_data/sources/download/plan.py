@@ -75,7 +75,7 @@ class Plan:
 
 
 def plan_download(dataset: str, only: Sequence[str] = (), mirror: str | None = None) -> Plan:
-    """What a download of a dataset would fetch.
+    """Plan the download of a dataset.
 
     Args:
         dataset: name of a source manifest.

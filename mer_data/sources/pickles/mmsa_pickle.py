@@ -48,7 +48,7 @@ _LENGTHS = ("audio_lengths", "vision_lengths")
 
 @dataclass(frozen=True)
 class _Fold:
-    """What is taken from one fold, checked.
+    """The checked values of one fold.
 
     Attributes:
         ids: N utterance ids.

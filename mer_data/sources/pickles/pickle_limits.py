@@ -1,4 +1,4 @@
-"""What an untrusted pickle may cost: bounds on bytes, opcodes, memory and nesting, from the size of its file.
+"""Bounds on the bytes, opcodes, memory and nesting of an untrusted pickle, from the size of its file.
 
 A pickle is a program. A few bytes of it can announce gigabytes, double a value a hundred times, or nest
 lists a million deep. Nothing here looks for such tricks one by one: every byte read, every opcode and every

@@ -229,4 +229,4 @@ _ACTIONS: dict[str, Action] = {
     **{"GLOBAL": _R._global, "STACK_GLOBAL": _R._stack_global},
     **{"REDUCE": _R._reduce, "BUILD": _R._build, "NEWOBJ": lambda reader, _: reader._new_object(None)},
 }
-"""What is done at each opcode. Pickles of plain data need no other."""
+"""The action of each opcode. Pickles of plain data need no other."""
