@@ -177,6 +177,15 @@ class PlainHead(nn.Module):
         return self.classifier(h_m).log_softmax(dim=-1)
 
 
+def make_head(
+    joint_width: int, num_classes: int, feature_widths: tuple[int, int, int] | None, width: int = 32
+) -> CausalHead | PlainHead:
+    """Build the causal head; without ``feature_widths`` (see `CausalHead`) the plain one."""
+    if feature_widths is None:
+        return PlainHead(joint_width, num_classes)
+    return CausalHead(joint_width, num_classes, feature_widths, width)
+
+
 def _three_layers(features: int, width: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Linear(features, width),

@@ -1,12 +1,23 @@
-"""The sizes a CIDer is built from: feature shapes of a store, and the tuned architecture (paper Table II)."""
+"""The sizes a model is built from: feature shapes of a store, and the architecture of CIDer (paper Table II).
+
+Does not import torch. The bounds are the paper's search space with a wide margin: a slip of the keyboard is
+refused before it takes the memory of the machine.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Annotated, Literal
 
-from mer_data.errors import MerDataError, RecipeError
+from pydantic import Field, model_validator
 
+from mer_data.errors import MerDataError
+from mer_data.files.strict_model import Number, StrictModel, WholeNumber
+
+Width = Annotated[WholeNumber, Field(ge=1, le=4096)]
+Layers = Annotated[WholeNumber, Field(ge=1, le=64)]
+Heads = Annotated[WholeNumber, Field(ge=1, le=256)]
+DropoutRate = Annotated[Number, Field(ge=0, lt=1)]
 Fusion = Literal["composite", "vanilla"]
 
 
@@ -62,60 +73,48 @@ class FeatureShapes:
         return tuple(modality for modality, width in widths.items() if width == 0)
 
     @property
+    def widths(self) -> tuple[int, int, int]:
+        """Features of text, audio and vision."""
+        return self.text_width, self.audio_width, self.vision_width
+
+    @property
     def lengths(self) -> tuple[int, int, int]:
         """Greatest lengths of text, audio and vision."""
         return self.text_length, self.audio_length, self.vision_length
 
 
-@dataclass(frozen=True)
-class Architecture:
-    """What is tuned, or switched for a comparison.
+class Architecture(StrictModel):
+    """What is tuned, or switched for a comparison. The settings of CIDer in a recipe are these and more.
 
     Attributes:
         width: model width d.
         layers: number of MCT layers N.
-        heads: attention heads of MCA; WSAM always has one.
+        heads: attention heads of MCA, a divisor of the width; WSAM always has one.
         attention_dropout: on the probabilities of the tri attention.
         embedding_dropout: on the text encoder's output, before its projection.
         output_dropout: inside the joint head.
         relu_dropout: after the ReLU of a feed-forward network.
         residual_dropout: on what is added to a residual.
         residual_from_norm: the residual is LN(x), as paper eq. 13 is printed, in place of x.
-        label_debiasing: predict through the causal head (MCM); a plain linear classifier otherwise.
         word_alignment: bring unaligned frames onto the steps of the text (WSAM); otherwise the frames are
             fused as they are. Aligned data need none.
         fusion: composite attention (MCA), or vanilla multi-head self-attention over the same steps.
-
-    Raises:
-        RecipeError: if the heads do not divide the width, a count is below 1, or a dropout leaves [0, 1).
     """
 
-    width: int = 32
-    layers: int = 2
-    heads: int = 4
-    attention_dropout: float = 0.0
-    embedding_dropout: float = 0.0
-    output_dropout: float = 0.0
-    relu_dropout: float = 0.1
-    residual_dropout: float = 0.1
+    width: Width = 32
+    layers: Layers = 2
+    heads: Heads = 4
+    attention_dropout: DropoutRate = 0.1
+    embedding_dropout: DropoutRate = 0.1
+    output_dropout: DropoutRate = 0.1
+    relu_dropout: DropoutRate = 0.1
+    residual_dropout: DropoutRate = 0.1
     residual_from_norm: bool = False
-    label_debiasing: bool = True
     word_alignment: bool = True
     fusion: Fusion = "composite"
 
-    def __post_init__(self) -> None:
-        """Check the values."""
-        for name in ("width", "layers", "heads"):
-            if getattr(self, name) < 1:
-                raise RecipeError(f"{name} is not positive", found=getattr(self, name), expected="at least 1")
+    @model_validator(mode="after")
+    def _heads_divide_the_width(self) -> Architecture:
         if self.width % self.heads:
-            raise RecipeError(
-                "the heads do not divide the width", found=f"{self.heads} heads, width {self.width}"
-            )
-        for field in fields(self):
-            if field.name.endswith("_dropout") and not 0 <= getattr(self, field.name) < 1:
-                raise RecipeError(
-                    f"{field.name} leaves its range",
-                    found=getattr(self, field.name),
-                    expected="0 <= dropout < 1",
-                )
+            raise ValueError(f"{self.heads} heads do not divide the width {self.width}")
+        return self

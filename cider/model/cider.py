@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from cider.debiasing.causal_head import CausalHead, PlainHead
+from cider.debiasing.causal_head import make_head
 from cider.model.architecture import Architecture, FeatureShapes
 from cider.model.attention import AttentionLogits
 from cider.model.masking import masks_of_blocks, pad_steps, zero_padding
@@ -69,6 +69,7 @@ class CIDer(nn.Module):
         architecture: Architecture,
         num_classes: int,
         special: SpecialTokens,
+        label_debiasing: bool = True,
     ) -> None:
         """Build the model around a text encoder.
 
@@ -78,16 +79,16 @@ class CIDer(nn.Module):
             architecture: of the model.
             num_classes: C.
             special: word piece ids with a role.
+            label_debiasing: predict through the causal head (MCM); a plain linear classifier otherwise.
         """
         super().__init__()
         width = architecture.width
-        widths = (shapes.text_width, shapes.audio_width, shapes.vision_width)
         self.shapes = shapes
         self.special = special
         self.text_encoder = text_encoder
         self.embedding_dropout = Dropout(architecture.embedding_dropout)
         # A 1x1 convolution without bias is this linear map of every step.
-        self.projections = nn.ModuleList(nn.Linear(features, width, bias=False) for features in widths)
+        self.projections = nn.ModuleList(nn.Linear(features, width, bias=False) for features in shapes.widths)
         self.fuses_frames = not (shapes.aligned or architecture.word_alignment)
         lengths = shapes.lengths if self.fuses_frames else (shapes.text_length,) * 3
         num_alignments = 0 if shapes.aligned or self.fuses_frames else 2
@@ -96,11 +97,7 @@ class CIDer(nn.Module):
         self.transformer = CompositeTransformer(architecture, lengths=lengths)
         self.poolings = nn.ModuleList(AttentivePooling(width) for _ in range(3))
         self.joint_head = JointHead(3 * width, architecture.output_dropout)
-        self.head: CausalHead | PlainHead
-        if architecture.label_debiasing:
-            self.head = CausalHead(3 * width, num_classes, widths, width)
-        else:
-            self.head = PlainHead(3 * width, num_classes)
+        self.head = make_head(3 * width, num_classes, shapes.widths if label_debiasing else None, width)
         self.reconstruction_heads = ReconstructionHeads(width, shapes, lengths)
 
     def forward(self, batch: Batch, *, for_distillation: bool = False) -> CIDerOutput:

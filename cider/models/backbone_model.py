@@ -7,7 +7,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from cider.debiasing.causal_head import CausalHead, PlainHead
+from cider.debiasing.causal_head import CausalHead, make_head
 from cider.model.cider import CIDer
 from cider.models.backbone import Backbone, HasAuxiliaryLoss, JointRepresentation
 from mer_data.errors import MerDataError
@@ -69,11 +69,7 @@ class BackboneModel(nn.Module):
                 f"the width of {type(backbone).__name__} is no positive number", found=repr(width)
             )
         self.backbone = backbone
-        self.head: CausalHead | PlainHead
-        if class_widths is None:
-            self.head = PlainHead(width, num_classes)
-        else:
-            self.head = CausalHead(width, num_classes, class_widths)
+        self.head = make_head(width, num_classes, class_widths)
 
     @property
     def text_encoder(self) -> nn.Module:

@@ -1,8 +1,8 @@
-"""Models by their description: CIDer by its architecture, a registered backbone by its name and settings."""
+"""A model from its settings: CIDer, or a registered backbone with a head."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from inspect import signature
 from typing import Any, cast
 
@@ -14,38 +14,28 @@ from cider.model.cider import CIDer
 from cider.models.backbone import Backbone
 from cider.models.backbone_model import BackboneModel, SentimentModel
 from cider.models.registry import BackboneFactory, find_model
+from cider.models.settings import BackboneSettings
 from mer_data.errors import RecipeError
 from mer_data.torch_data.batches import SpecialTokens
 
 
-@dataclass(frozen=True)
-class BackboneChoice:
-    """A registered backbone and its head.
-
-    Attributes:
-        name: of `cider.models.registry`.
-        settings: its hyperparameters.
-        label_debiasing: predict through the causal head; a plain linear classifier otherwise.
-    """
-
-    name: str
-    settings: dict[str, Any] = field(default_factory=dict)
-    label_debiasing: bool = True
-
-
 def build_model(
-    choice: Architecture | BackboneChoice,
+    name: str,
+    settings: Architecture | BackboneSettings | Mapping[str, Any],
     text_encoder: nn.Module,
     *,
+    label_debiasing: bool,
     shapes: FeatureShapes,
     num_classes: int,
     special: SpecialTokens,
 ) -> SentimentModel:
-    """A model with fresh weights from torch's global generator; no statistics yet.
+    """Build a model with fresh weights from torch's global generator; no statistics yet.
 
     Args:
-        choice: which.
+        name: "cider", or a model of `cider.models.registry`.
+        settings: architecture of CIDer; hyperparameters of any other model, checked or plain.
         text_encoder: called with input_ids (B, T_l) and text_mask (B, T_l), gives (B, T_l, d_l).
+        label_debiasing: predict through the causal head; a plain linear classifier otherwise.
         shapes: of the features.
         num_classes: C.
         special: word piece ids with a role.
@@ -53,31 +43,21 @@ def build_model(
     Raises:
         MerDataError: a setting is impossible, or the model is no backbone.
     """
-    if isinstance(choice, Architecture):
-        _check_frames("cider", True, shapes)
-        return CIDer(
-            text_encoder, shapes=shapes, architecture=choice, num_classes=num_classes, special=special
-        )
-    factory = find_model(choice.name)
-    _check_frames(choice.name, getattr(factory, "reads_frames", True), shapes)
+    given: dict[str, Any] = {"shapes": shapes, "num_classes": num_classes, "special": special}
+    if isinstance(settings, Architecture):
+        _check_frames(name, True, shapes)
+        return CIDer(text_encoder, architecture=settings, label_debiasing=label_debiasing, **given)
+    factory = find_model(name)
+    _check_frames(name, getattr(factory, "reads_frames", True), shapes)
     try:
-        settings = factory.Settings.model_validate(choice.settings)
+        checked = factory.Settings.model_validate(settings)
     except ValidationError as error:
-        raise RecipeError(f"wrong settings of model {choice.name!r} ({error.errors()[0]['msg']})") from error
-    backbone = _built(
-        factory,
-        text_encoder=text_encoder,
-        shapes=shapes,
-        num_classes=num_classes,
-        special=special,
-        settings=settings,
-    )
-    widths = (shapes.text_width, shapes.audio_width, shapes.vision_width)
-    model = BackboneModel(
-        cast(nn.Module, backbone), num_classes, class_widths=widths if choice.label_debiasing else None
-    )
+        raise RecipeError(f"wrong settings of model {name!r} ({error.errors()[0]['msg']})") from error
+    backbone = _built(factory, text_encoder=text_encoder, settings=checked, **given)
+    class_widths = shapes.widths if label_debiasing else None
+    model = BackboneModel(cast(nn.Module, backbone), num_classes, class_widths=class_widths)
     if model.text_encoder is not text_encoder:
-        raise RecipeError(f"model {choice.name!r} keeps another text encoder than it was given")
+        raise RecipeError(f"model {name!r} keeps another text encoder than it was given")
     return model
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from cider.model.architecture import FeatureShapes
+from cider.model.architecture import DropoutRate, FeatureShapes, Width
 from cider.model.masking import masked_mean
 from cider.models.backbone import JointRepresentation
-from cider.models.settings import BackboneSettings, DropoutRate, Width
+from cider.models.settings import BackboneSettings
 from mer_data.text.dropout import Dropout
 from mer_data.torch_data.batches import Batch, SpecialTokens
 
@@ -42,9 +42,8 @@ class EarlyFusion(nn.Module):
         self.audio_norm, self.vision_norm = (
             nn.LayerNorm(width) for width in (shapes.audio_width, shapes.vision_width)
         )
-        widths = shapes.text_width + shapes.audio_width + shapes.vision_width
         self.hidden = nn.Sequential(
-            nn.Linear(widths, settings.width), nn.ReLU(), Dropout(settings.dropout),
+            nn.Linear(sum(shapes.widths), settings.width), nn.ReLU(), Dropout(settings.dropout),
             nn.Linear(settings.width, settings.width), nn.ReLU(), Dropout(settings.dropout),
         )  # fmt: skip
 

@@ -15,10 +15,10 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cider.model.architecture import FeatureShapes
+from cider.model.architecture import DropoutRate, FeatureShapes, Heads, Layers, Width
 from cider.model.pooling import JointHead
 from cider.models.backbone import JointRepresentation
-from cider.models.settings import BackboneSettings, DropoutRate, Heads, Layers, Width
+from cider.models.settings import BackboneSettings
 from cider.models.shared.mult_encoder import EncoderSettings, MultEncoder
 from cider.models.shared.steps import Steps, check_batch
 from mer_data.files.strict_model import WholeNumber
@@ -191,8 +191,7 @@ class MPLMM(nn.Module):
         d, count, encoder = settings.width, settings.prompt_length, settings.encoder()
         self.shapes, self.special, self.width = shapes, special, 6 * d
         self.text_encoder = text_encoder
-        widths = (shapes.text_width, shapes.audio_width, shapes.vision_width)
-        lengths = (shapes.text_length, shapes.audio_length, shapes.vision_length)
+        widths, lengths = shapes.widths, shapes.lengths
         self.projections = nn.ModuleList(nn.Linear(features, d, bias=False) for features in widths)
         self.generators = nn.ModuleList(
             Generator(

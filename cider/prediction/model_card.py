@@ -9,12 +9,12 @@ import json
 from typing import Any, Literal, cast
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import ValidationError, model_validator
 
 from cider.model.architecture import Architecture, FeatureShapes
 from cider.model.cider import CIDer
 from cider.models.backbone_model import SentimentModel
-from cider.models.build import BackboneChoice, build_model
+from cider.models.build import build_model
 from cider.prediction.expected_input import ExpectedInput
 from cider.runs.experiment import Experiment
 from cider.runs.folder import RunFolder
@@ -22,6 +22,7 @@ from cider.runs.integrity import check_file
 from cider.runs.provenance import tell_other_code
 from cider.scoring.names import Debiasing
 from mer_data.errors import MerDataError, RunError
+from mer_data.files.strict_model import StrictModel, tell_faults
 from mer_data.files.writing import write_json, write_text
 from mer_data.store.reader import FeatureStore
 from mer_data.tasks import TaskName, get_task
@@ -31,7 +32,21 @@ from mer_data.torch_data.batches import special_tokens
 from mer_data.utterances import FRAME_MODALITIES
 
 
-class ModelCard(BaseModel):
+class SavedArchitecture(Architecture):
+    """CIDer in a card, with whether it predicts through the causal head."""
+
+    label_debiasing: bool = True
+
+
+class SavedBackbone(StrictModel):
+    """Another model in a card: its name in `cider.models.registry`, its hyperparameters and its head."""
+
+    name: str
+    settings: dict[str, Any]
+    label_debiasing: bool
+
+
+class ModelCard(StrictModel):
     """What a trained model is, and what it may be given.
 
     Attributes:
@@ -52,13 +67,11 @@ class ModelCard(BaseModel):
         frame_rate_hz: frames per second of "audio" and "vision", where known.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     format: Literal["cider/model"] = "cider/model"
     version: Literal[1] = 1
     task: TaskName
-    architecture: Architecture | None = None
-    backbone: BackboneChoice | None = None
+    architecture: SavedArchitecture | None = None
+    backbone: SavedBackbone | None = None
     shapes: FeatureShapes
     text_encoder: str
     encoder_config: dict[str, Any]
@@ -81,12 +94,16 @@ class ModelCard(BaseModel):
         encoder = cast(TextEncoder, model.text_encoder)
         config = json.loads(encoder.model.config.to_json_string(use_diff=False))
         config.pop("_name_or_path", None)  # a path on the machine of the training
-        choice = experiment.choice()
+        head = {"label_debiasing": settings.debiases_label}
+        saved: dict[str, Any] = (
+            {"architecture": settings.model_dump(include=set(Architecture.model_fields)) | head}
+            if isinstance(settings, Architecture)
+            else {"backbone": settings.model_dump(mode="json", include={"name", "settings"}) | head}
+        )
         kept = experiment.kept_token_ids().tolist() if settings.debiases_language else None
         return cls(
             task=experiment.task.name,
-            architecture=choice if isinstance(choice, Architecture) else None,
-            backbone=choice if isinstance(choice, BackboneChoice) else None,
+            **saved,
             shapes=experiment.shapes(encoder.width),
             text_encoder=encoder.name,
             encoder_config=config,
@@ -104,11 +121,6 @@ class ModelCard(BaseModel):
         if (self.architecture is None) == (self.backbone is None):
             raise ValueError("either an architecture of CIDer or a backbone is needed")
         return self
-
-    @property
-    def choice(self) -> Architecture | BackboneChoice:
-        """Which model it is."""
-        return cast(Architecture | BackboneChoice, self.architecture or self.backbone)
 
     @property
     def alignment(self) -> str:
@@ -137,9 +149,12 @@ class ModelCard(BaseModel):
                     f"cannot build text encoder {self.text_encoder!r} from model.json ({error})",
                     do="Update transformers, or train again",
                 ) from error
+            chosen = cast(SavedArchitecture | SavedBackbone, self.architecture or self.backbone)
             return build_model(
-                self.choice,
+                "cider" if self.backbone is None else self.backbone.name,
+                chosen if isinstance(chosen, SavedArchitecture) else chosen.settings,
                 TextEncoder(self.text_encoder, encoder),
+                label_debiasing=chosen.label_debiasing,
                 shapes=self.shapes,
                 num_classes=get_task(self.task).num_classes,
                 special=special_tokens(pieces),
@@ -187,9 +202,7 @@ def load_model_card(run: RunFolder) -> tuple[ModelCard, Tokenizer]:
     except FileNotFoundError as error:
         raise RunError(f"the run has no {error.filename}", do=again) from error
     except ValidationError as error:
-        wrong = "; ".join(
-            f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:3]
-        ).removeprefix(": ")
+        wrong = tell_faults(error, lambda _: None)
         raise RunError(f"damaged model card ({wrong})", where=path, do=again) from error
     except (MerDataError, OSError):
         raise

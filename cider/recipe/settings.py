@@ -13,9 +13,9 @@ from pydantic import (
     model_validator,
 )
 
-from cider.model.architecture import Fusion
+from cider.model.architecture import Architecture
 from cider.models.registry import find_model
-from cider.models.settings import BackboneSettings, DropoutRate, Heads, Layers, Maci, Width
+from cider.models.settings import BackboneSettings, Maci
 from cider.scoring.names import Debiasing, EvaluationPattern, Metric, Pattern
 from mer_data.errors import RecipeError
 from mer_data.files.strict_model import Number, StrictModel, WholeNumber
@@ -75,25 +75,10 @@ class _AnyModel(StrictModel):
         return self.maci in ("language", "both")
 
 
-class ModelSettings(_AnyModel):
-    """CIDer (method section 3).
-
-    ``word_alignment`` (WSAM, of unaligned data) and ``fusion`` (composite attention, or a vanilla
-    transformer) are there to be switched in ablations.
-    """
+class ModelSettings(Architecture, _AnyModel):
+    """CIDer (method section 3)."""
 
     name: Literal["cider"] = "cider"
-    width: Width = 32
-    layers: Layers = 2
-    heads: Heads = 4
-    attention_dropout: DropoutRate = 0.1
-    embedding_dropout: DropoutRate = 0.1
-    output_dropout: DropoutRate = 0.1
-    relu_dropout: DropoutRate = 0.1
-    residual_dropout: DropoutRate = 0.1
-    residual_from_norm: bool = False
-    word_alignment: bool = True
-    fusion: Fusion = "composite"
 
 
 class OtherModelSettings(_AnyModel):

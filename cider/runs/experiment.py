@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cider.model.architecture import Architecture, FeatureShapes
+from cider.model.architecture import FeatureShapes
 from cider.models.backbone_model import SentimentModel
-from cider.models.build import BackboneChoice, build_model
+from cider.models.build import build_model
 from cider.models.plug_in import MaciInputs
 from cider.recipe.schema import Recipe
 from cider.recipe.settings import ModelSettings
@@ -132,25 +132,17 @@ class Experiment:
             aligned=aligned,
         )
 
-    def choice(self) -> Architecture | BackboneChoice:
-        """What the recipe says of the model."""
-        settings = self.recipe.model
-        if not isinstance(settings, ModelSettings):
-            return BackboneChoice(
-                settings.name, settings.settings.model_dump(mode="json"), settings.debiases_label
-            )
-        same = {one.name for one in fields(Architecture)} - {"label_debiasing"}
-        values = {name: getattr(settings, name) for name in same}
-        return Architecture(**values, label_debiasing=settings.debiases_label)
-
     def build_model(self) -> SentimentModel:
-        """The model of the recipe with fresh weights, seeded by the recipe; no statistics yet."""
-        encoder = load_text_encoder(self.recipe.model.text_encoder, self.store.tokenizer)
+        """Build the model of the recipe with fresh weights, seeded by the recipe; no statistics yet."""
+        model = self.recipe.model
+        encoder = load_text_encoder(model.text_encoder, self.store.tokenizer)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.recipe.seed)
             return build_model(
-                self.choice(),
+                model.name,
+                model if isinstance(model, ModelSettings) else model.settings,
                 encoder,
+                label_debiasing=model.debiases_label,
                 shapes=self.shapes(encoder.width),
                 num_classes=self.task.num_classes,
                 special=self.special,

@@ -11,12 +11,12 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cider.model.architecture import FeatureShapes
+from cider.model.architecture import DropoutRate, FeatureShapes, Heads, Layers, Width
 from cider.model.masking import zero_padding
 from cider.model.pooling import JointHead
 from cider.models.backbone import JointRepresentation
 from cider.models.dlf.losses import margin_loss, orthogonality, restored
-from cider.models.settings import BackboneSettings, DropoutRate, Heads, Layers, Width
+from cider.models.settings import BackboneSettings
 from cider.models.shared.mult_encoder import EncoderSettings, MultEncoder
 from cider.models.shared.steps import Steps, check_batch
 from mer_data.files.strict_model import Number, WholeNumber
@@ -125,14 +125,10 @@ class DLF(nn.Module):
         self.shapes, self.margin, self.width = shapes, settings.margin, 6 * d
         self.text_encoder = text_encoder
         self.text_dropout = Dropout(settings.text_dropout)
-        widths = (shapes.text_width, shapes.audio_width, shapes.vision_width)
-        convolutions = [ValidConvolution(features, d, settings.kernel) for features in widths]
+        convolutions = [ValidConvolution(features, d, settings.kernel) for features in shapes.widths]
         self.convolutions = nn.ModuleList(convolutions)
         lengths = [
-            convolution.length(steps)
-            for convolution, steps in zip(
-                convolutions, (shapes.text_length, shapes.audio_length, shapes.vision_length), strict=True
-            )
+            convolution.length(steps) for convolution, steps in zip(convolutions, shapes.lengths, strict=True)
         ]
         plain = settings.encoder(settings.layers)
         by_modality = [settings.encoder(settings.layers, of_audio=name == "audio") for name in MODALITIES]

@@ -21,12 +21,14 @@ from mer_data.errors import MerDataError, StatisticsError
 from mer_data.torch_data.missing import ValidMask, apply, rmfm
 
 ALIGNED = dataclasses.replace(UNALIGNED, audio_length=9, vision_length=9, aligned=True)
-SMALL = Architecture(width=8, layers=2, heads=2)
-QUIET = dataclasses.replace(SMALL, relu_dropout=0.0, residual_dropout=0.0)
+SMALL = Architecture(
+    width=8, layers=2, heads=2, attention_dropout=0.0, embedding_dropout=0.0, output_dropout=0.0
+)
+QUIET = SMALL.model_copy(update={"relu_dropout": 0.0, "residual_dropout": 0.0})
 ALIGNED_LENGTHS = [(7, 7, 7), (2, 2, 2), (5, 0, 5), (8, 8, 0), (3, 0, 0)]
 
 
-def make_model(shapes, architecture=SMALL, num_classes=3):
+def make_model(shapes, architecture=SMALL, num_classes=3, **options):
     torch.manual_seed(0)
     model = CIDer(
         TinyEncoder(shapes.text_width),
@@ -34,6 +36,7 @@ def make_model(shapes, architecture=SMALL, num_classes=3):
         architecture=architecture,
         num_classes=num_classes,
         special=SPECIAL,
+        **options,
     )
     if isinstance(model.head, CausalHead):
         model.head.set_statistics(
@@ -174,7 +177,7 @@ def test_distillation_output_is_optional_and_what_it_says():
 
 
 def test_text_features_for_distillation_are_before_dropout():
-    model = make_model(UNALIGNED, dataclasses.replace(QUIET, embedding_dropout=0.5)).train()
+    model = make_model(UNALIGNED, QUIET.model_copy(update={"embedding_dropout": 0.5})).train()
     batch = collate(make_utterances(UNALIGNED_LENGTHS))
     first, second = (model(batch, for_distillation=True) for _ in range(2))
     assert torch.equal(first.text_features, second.text_features)
@@ -190,7 +193,7 @@ def test_the_mode_chooses_the_intervention():
 
 
 def test_without_label_debiasing_the_head_is_plain():
-    model = make_model(UNALIGNED, dataclasses.replace(SMALL, label_debiasing=False))
+    model = make_model(UNALIGNED, label_debiasing=False)
     assert isinstance(model.head, PlainHead)
     output = model(collate(make_utterances(UNALIGNED_LENGTHS)))
     assert_close(output.log_probabilities, model.head.classifier(output.joint).log_softmax(dim=1))
@@ -199,7 +202,7 @@ def test_without_label_debiasing_the_head_is_plain():
 
 @CASES
 def test_all_losses_reach_every_parameter(shapes, lengths):
-    everything = Architecture(8, 2, 2, 0.2, 0.1, 0.1, 0.1, 0.1)
+    everything = Architecture(width=8, layers=2, heads=2, attention_dropout=0.2)
     model, batch = make_model(shapes, everything).train(), collate(make_utterances(lengths))
     generator = torch.Generator().manual_seed(0)
     removed = rmfm(ValidMask.from_batch(batch, SPECIAL), torch.full((5,), 0.5), generator)

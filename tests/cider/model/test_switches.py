@@ -30,9 +30,9 @@ from cider.training import losses as objectives
 from mer_data.errors import MerDataError
 from mer_data.torch_data.missing import ValidMask, apply, rmfm
 
-FRAMES = dataclasses.replace(SMALL, word_alignment=False)
-VANILLA = dataclasses.replace(SMALL, fusion="vanilla")
-BOTH = dataclasses.replace(FRAMES, fusion="vanilla")
+FRAMES = SMALL.model_copy(update={"word_alignment": False})
+VANILLA = SMALL.model_copy(update={"fusion": "vanilla"})
+BOTH = FRAMES.model_copy(update={"fusion": "vanilla"})
 SWITCHED = pytest.mark.parametrize("architecture", [FRAMES, VANILLA, BOTH], ids=["frames", "vanilla", "both"])
 ROWS = make_utterances(UNALIGNED_LENGTHS)
 
@@ -136,7 +136,7 @@ def test_no_frames_at_all(architecture):
 
 @SWITCHED
 def test_all_losses_reach_every_parameter(architecture):
-    everything = dataclasses.replace(architecture, attention_dropout=0.2, output_dropout=0.1)
+    everything = architecture.model_copy(update={"attention_dropout": 0.2, "output_dropout": 0.1})
     model, batch = make_model(UNALIGNED, everything).train(), collate(ROWS)
     removed = rmfm(
         ValidMask.from_batch(batch, SPECIAL), torch.full((5,), 0.5), torch.Generator().manual_seed(0)
@@ -185,7 +185,7 @@ def test_parameter_counts_by_formula(switched, layers):
         "fusion": -layers * (7 * linear + 3 * (4 * d * d + d)),
     }
     (name,) = switched
-    assert count(dataclasses.replace(plain, **switched)) - count(plain) == change[name]
+    assert count(plain.model_copy(update=switched)) - count(plain) == change[name]
 
 
 # --- parts ---
@@ -226,7 +226,7 @@ def test_vanilla_attention_drops_only_while_training_and_survives_an_empty_utter
 def test_the_fusion_is_the_attention_of_every_layer():
     kinds = {"composite": CompositeAttention, "vanilla": VanillaAttention}
     for fusion, kind in kinds.items():
-        model = make_model(UNALIGNED, dataclasses.replace(SMALL, fusion=fusion))
+        model = make_model(UNALIGNED, SMALL.model_copy(update={"fusion": fusion}))
         assert [type(layer.attention) for layer in model.transformer.layers] == [kind, kind]
 
 
