@@ -9,7 +9,7 @@ import pytest
 import cider
 from cider.evaluation.evaluate import EvaluationOverrides, compare_evaluated, evaluate_run, score_run
 from cider.figures import embed_runs, explain_debiasing
-from cider.prediction.prediction_files import write_predictions
+from cider.prediction.predictions import write_predictions
 from cider.recipe.schema import find_recipe, load_recipe
 from cider.runs.experiment import Experiment
 from cider.runs.folder import RunFolder, open_run

@@ -33,7 +33,7 @@ class _Echo(logging.Handler):
 
 @contextmanager
 def warnings_on_stderr() -> Iterator[None]:
-    """What the library warns of while a command runs is printed, whatever else listens to the logs."""
+    """Print what the library warns of while a command runs, whatever else listens to the logs."""
     logger, handler = logging.getLogger("cider"), _Echo(logging.WARNING)
     propagate, logger.propagate = logger.propagate, False
     logger.addHandler(handler)

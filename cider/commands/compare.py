@@ -5,18 +5,23 @@ from typing import Any
 
 import click
 
-from cider.cli_options import code_option
-from cider.commands.evaluate import choices_of, sweep_options, target_of, target_options
+from cider.cli_options import (
+    PATH,
+    choices_of,
+    code_option,
+    runs_argument,
+    sweep_options,
+    target_of,
+    target_options,
+)
 from mer_data.cli_options import conclude, force_option, json_option
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@runs_argument
 @sweep_options
 @target_options
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="Also write a page (Markdown, HTML) to this folder."
-)
+@click.option("--out", type=PATH, help="Also write a page (Markdown, HTML) to this folder.")
 @code_option
 @force_option
 @json_option

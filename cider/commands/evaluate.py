@@ -1,98 +1,27 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from cider.cli_options import code_again, code_option, parse_rates, parse_seeds
-from mer_data.cli_options import DatasetName, conclude, json_option, progress_bar, repeated
+from cider.cli_options import (
+    choices_of,
+    code_again,
+    code_option,
+    runs_argument,
+    sweep_options,
+    target_of,
+    target_options,
+)
+from mer_data.cli_options import conclude, json_option, progress_bar, repeated
 
 if TYPE_CHECKING:
-    from cider.evaluation.evaluate import Evaluation, EvaluationOverrides
-    from cider.prediction.target import Target
-
-PATTERNS = ["rmfm", "rmfm_same", "rmm", "tmfm", "stmfm", "smm"]
-
-
-def sweep_options(function: Any) -> Any:
-    """Which sweep: pattern, rates, mask seeds, debiasing, precision."""
-    for option in reversed(
-        [
-            click.option(
-                "--pattern", type=click.Choice(PATTERNS), help="Missing pattern; default: the recipe's."
-            ),
-            click.option(
-                "--rates", metavar="R,R,...", help="Missing rates, rising; default: the recipe's, 0.0 to 1.0."
-            ),
-            click.option(
-                "--mask-seeds", metavar="N,N,...", help="Seeds of the masks; default: the recipe's."
-            ),
-            click.option(
-                "--debiasing",
-                type=click.Choice(["probability", "log"]),
-                help="Subtract probabilities or their logarithms; default: the recipe's.",
-            ),
-            click.option(
-                "--precision",
-                type=click.Choice(["float32", "bf16"]),
-                help="Of the predictions; float32 is the reference. Default: the recipe's.",
-            ),
-            click.option(
-                "--resamples",
-                type=click.IntRange(100, 100_000),
-                metavar="N",
-                help="Of the bootstrap behind the intervals; default: the recipe's.",
-            ),
-        ]
-    ):
-        function = option(function)
-    return function
-
-
-def target_options(function: Any) -> Any:
-    """Whose test fold, where it is not the run's own."""
-    for option in reversed(
-        [
-            click.option(
-                "--on",
-                "on_dataset",
-                type=DatasetName(),
-                help="Test on another corpus; default: the test fold of the run's own split.",
-            ),
-            click.option(
-                "--on-alignment",
-                metavar="NAME",
-                help="With --on: its store, by name or path; default: the one called as the run's.",
-            ),
-            click.option(
-                "--on-split",
-                metavar="NAME",
-                help="With --on: its split, by name or path; default: the only one.",
-            ),
-        ]
-    ):
-        function = option(function)
-    return function
-
-
-def refuse_twice(runs: Sequence[Path]) -> None:
-    """Refuse a run that is named twice: it would count twice in means and spreads.
-
-    Raises:
-        RunError: one is, by this or another path.
-    """
-    from mer_data.errors import RunError
-
-    places = [path.resolve() for path in runs]
-    twice = [str(path) for path, place in zip(runs, places, strict=True) if places.count(place) > 1]
-    if twice:
-        raise RunError("a run is named twice", found=", ".join(twice), do="Name every run once")
+    from cider.evaluation.evaluate import Evaluation
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@runs_argument
 @sweep_options
 @target_options
 @click.option(
@@ -131,6 +60,7 @@ def evaluate(
     from cider.evaluation.evaluate import evaluate_run
     from cider.recipe.schema import seeds_of_one_recipe
     from cider.reports.tables import seeds_spread, seeds_table
+    from cider.runs.state import refuse_twice
     from cider.scoring.protocols import without_nan
 
     choices, on = choices_of(**sweep), target_of(on_dataset, on_alignment, on_split)
@@ -162,28 +92,6 @@ def evaluate(
         else None,
         as_json=as_json,
     )
-
-
-def choices_of(*, rates: str | None, mask_seeds: str | None, **others: Any) -> EvaluationOverrides:
-    """What ``sweep_options`` chose."""
-    from cider.evaluation.evaluate import EvaluationOverrides
-
-    return EvaluationOverrides(
-        rates=None if rates is None else parse_rates(rates),
-        mask_seeds=None if mask_seeds is None else parse_seeds(mask_seeds),
-        **others,
-    )
-
-
-def target_of(dataset: str | None, alignment: str | None, split: str | None) -> Target | None:
-    """What ``target_options`` chose."""
-    from cider.prediction.target import Target
-
-    if dataset is None:
-        if alignment or split:
-            raise click.UsageError("--on-alignment and --on-split go with --on.")
-        return None
-    return Target(dataset, alignment, split)
 
 
 def _told(result: Evaluation) -> list[str]:

@@ -1,27 +1,17 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
-from cider.cli_options import code_option, parse_rates
+from cider.cli_options import FOLD, PATH, code_option, parse_rates, run_argument, runs_argument
 from mer_data.cli_options import conclude, force_option, json_option, progress_bar
 
 if TYPE_CHECKING:
     from cider.figures.embedding import Method
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def out_option(function: F) -> F:
-    """``--out`` chooses the folder."""
-    return click.option(
-        "--out",
-        type=click.Path(path_type=Path),
-        help="Folder; default: figures in the folder of the first RUN.",
-    )(function)
+out_option = click.option("--out", type=PATH, help="Folder; default: figures in the folder of the first RUN.")
 
 
 @click.group()
@@ -37,15 +27,9 @@ def figure() -> None:
 
 
 @figure.command()
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@runs_argument
 @click.option("--rates", metavar="R,R,...", default="0.1,0.3,0.5", show_default=True, help="Missing rates.")
-@click.option(
-    "--fold",
-    type=click.Choice(["train", "valid", "test"]),
-    default="test",
-    show_default=True,
-    help="Whose utterances.",
-)
+@click.option("--fold", type=FOLD, default="test", show_default=True, help="Whose utterances.")
 @click.option(
     "--method",
     type=click.Choice(["tsne", "pca"]),
@@ -77,11 +61,8 @@ def embedding(
       cider figure embedding runs/mosi-seed1111 --rates 0,0.5,0.9 --method pca --out figures
     """  # fmt: skip
     from cider.figures import embed_runs
-    from mer_data.errors import RunError
-    from mer_data.files.writing import refuse_overwrite
 
-    stem = (out or runs[0] / "figures") / "embedding"
-    refuse_overwrite(stem.with_suffix(".json"), force=force, error=RunError)
+    stem = _free_stem(out or runs[0] / "figures", "embedding", force=force)
     with progress_bar("embedding") as progress:
         found = embed_runs(runs, parse_rates(rates), fold=fold, method=method, progress=progress)
     paths = found.write(stem)
@@ -97,11 +78,11 @@ def embedding(
 
 
 @figure.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@run_argument
 @click.option(
     "--plain",
     required=True,
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="RUN",
     help="Run with model.maci none on the same data.",
 )
@@ -126,11 +107,8 @@ def correction(
       cider figure correction runs/mosi-seed1111 --plain runs/mosi_plain-seed1111 --id 03bSnISJMiM_4
     """  # fmt: skip
     from cider.figures import explain_correction
-    from mer_data.errors import RunError
-    from mer_data.files.writing import refuse_overwrite
 
-    stem = (out or run / "figures") / "correction"
-    refuse_overwrite(stem.with_suffix(".json"), force=force, error=RunError)
+    stem = _free_stem(out or run / "figures", "correction", force=force)
     with progress_bar("tau") as progress:
         found = explain_correction(run, plain, utterance=utterance, progress=progress)
     paths = found.write(stem)
@@ -149,7 +127,7 @@ def correction(
 
 
 @figure.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@run_argument
 @click.option("--rate", type=float, default=0.0, show_default=True, help="Missing rate.")
 @out_option
 @code_option
@@ -167,13 +145,19 @@ def debiasing(run: Path, rate: float, out: Path | None, force: bool, as_json: bo
       cider figure debiasing runs/sample-seed1111 --rate 0.5 --out figures
     """  # fmt: skip
     from cider.figures import explain_debiasing
-    from mer_data.errors import RunError
-    from mer_data.files.writing import refuse_overwrite
 
-    stem = (out or run / "figures") / "debiasing"
-    refuse_overwrite(stem.with_suffix(".json"), force=force, error=RunError)
+    stem = _free_stem(out or run / "figures", "debiasing", force=force)
     with progress_bar("folds") as progress:
         found = explain_debiasing(run, rate=rate, progress=progress)
     paths = found.write(stem)
     lines = [*found.lines(), f"Written: {', '.join(map(str, paths))}"]
     conclude({**found.to_json(), "files": list(map(str, paths))}, lines, None, as_json=as_json)
+
+
+def _free_stem(folder: Path, name: str, *, force: bool) -> Path:
+    """Return the path of a figure without its suffix; one that exists is an error, unless ``force``."""
+    from mer_data.errors import RunError
+    from mer_data.files.writing import refuse_overwrite
+
+    refuse_overwrite(folder / f"{name}.json", force=force, error=RunError)
+    return folder / name

@@ -1,33 +1,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from cider.cli_options import code_again, code_option
+from cider.cli_options import FOLD, PATH, code_again, code_option, run_argument
 from mer_data.cli_options import conclude, force_option, json_option, progress_bar, repeated
-
-if TYPE_CHECKING:
-    from cider.prediction.predictions import Predictions
-    from mer_data.store.reader import FeatureStore
-
-_SHOWN = 10
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@run_argument
 @click.option(
     "--store",
     "store_path",
     required=True,
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Store with the utterances: that of training, or another corpus's with the same columns.",
 )
 @click.option(
     "--split", "split_name", metavar="NAME", help="With --fold: split of the store, by name or path."
 )
-@click.option("--fold", type=click.Choice(["train", "valid", "test"]), help="Predict one fold of --split.")
+@click.option("--fold", type=FOLD, help="Predict one fold of --split.")
 @click.option(
     "--ids",
     "ids_file",
@@ -73,7 +67,8 @@ def predict(
     if out == "-" and as_json:
         raise click.UsageError("--out - and --json both print to standard output: choose one.")
 
-    from cider.prediction.prediction_files import check_target, write_predictions
+    from cider.prediction.items import chosen_ids
+    from cider.prediction.predictions import check_target, write_predictions
     from cider.prediction.sentiment_predictor import SentimentPredictor
     from mer_data.files.csv_files import to_csv
     from mer_data.store.reader import FeatureStore
@@ -81,21 +76,21 @@ def predict(
     if out is not None and out != "-":
         check_target(Path(out), force=force)
     store = FeatureStore.open(store_path)
-    chosen = _chosen_ids(store, split_name, fold, ids_file)
+    chosen = chosen_ids(store, split_name, fold, ids_file)
     with progress_bar("choose tau on validation") as progress:
         predictor = SentimentPredictor.load(run, tau=tau, progress=progress)
     with progress_bar("predict") as progress:
         predictions = predictor.predict(store, chosen, progress=progress)
     if out == "-":
         click.echo(to_csv(predictions.to_frame()), nl=False)
-        click.echo("\n".join(_facts(predictions)), err=True)
+        click.echo("\n".join(predictions.facts()), err=True)
         return
     ids_name = None if ids_file is None else ids_file.name
     if out is not None:
         write_predictions(predictions, Path(out))
-    lines = _facts(predictions)
+    lines = predictions.facts()
     if out is None:
-        lines = [*_table(predictions), "", *lines]
+        lines = [*predictions.table(), "", *lines]
         same = repeated(store=store_path, split=split_name, fold=fold, ids=ids_name, tau=tau)
         following = f"cider predict {run}{same}{code_again()} --out predictions.csv"
     else:
@@ -107,49 +102,3 @@ def predict(
         following,
         as_json=as_json,
     )
-
-
-def _chosen_ids(
-    store: FeatureStore, split_name: str | None, fold: str | None, ids_file: Any
-) -> list[str] | None:
-    """Ids to predict, None for all."""
-    from mer_data.errors import MerDataError
-
-    if ids_file is not None:
-        try:
-            ids = [line.strip() for line in ids_file if line.strip()]
-        except UnicodeDecodeError as error:
-            raise MerDataError(
-                "not a list of ids", where=ids_file.name, expected="UTF-8 text, one id per line"
-            ) from error
-        if not ids:
-            raise MerDataError("no ids", where=ids_file.name, expected="one id per line")
-        return ids
-    if split_name is None or fold is None:
-        return None
-    from mer_data.splits import SplitManifest
-    from mer_data.workspace import Workspace
-
-    split = SplitManifest.load(Workspace(store.dataset).choose_split(split_name))
-    split.check_store(store.utterance_digest, store.utterances["id"], store.path)
-    return list(split.splits[fold])
-
-
-def _table(predictions: Predictions) -> list[str]:
-    """The first utterances, their predicted class, and their scores before and after debiasing."""
-    frame = predictions.to_frame().head(_SHOWN)
-    shown = frame[[name for name in frame.columns if not name.startswith("cf_")]]
-    table = shown.to_string(index=False, float_format="{:.3f}".format)
-    rest = len(predictions) - _SHOWN
-    return [*table.splitlines(), *([f"... and {rest} more"] if rest > 0 else [])]
-
-
-def _facts(predictions: Predictions) -> list[str]:
-    """How many of what, the strength, and what to keep in mind."""
-    counts = ", ".join(f"{count} {name}" for name, count in predictions.class_counts.items())
-    return [
-        f"{len(predictions)} utterances: {counts}.",
-        f"tau {predictions.tau.value:g}, {predictions.tau.source};"
-        f" debiasing changed {predictions.num_changed} answers.",
-        *(f"Note: {note}." for note in predictions.notes),
-    ]

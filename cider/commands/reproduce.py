@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
-from cider.cli_options import parse_seeds
-from cider.commands.train import epoch_bar
+from cider.cli_options import PATH, parse_seeds, set_option, tell
 from mer_data.cli_options import DatasetName, conclude, json_option, progress_bar
 
 if TYPE_CHECKING:
@@ -48,18 +47,12 @@ class TableName(click.ParamType):
     help="Also rows of a text-only and an early-fusion model, with and without MACI.",
 )
 @click.option("--seeds", default="1111,1112,1113", show_default=True, help="Training seeds.")
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Override a key of every run, such as model.text_encoder=minilm; it becomes part of their names.",
-)
+@set_option("Override a key of every run, such as model.text_encoder=minilm; it becomes part of their names.")
 @click.option(
     "--out",
     default="runs",
     show_default=True,
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Folder of the runs. The page goes to reports/TABLE.",
 )
 @click.option("--report-only", is_flag=True, help="From runs and predictions that are there; train nothing.")
@@ -111,8 +104,8 @@ def reproduce(
     if dry_run:
         _tell_survey(survey(plan, out), as_json=as_json)
         return
-    with epoch_bar() as epochs, progress_bar("predict") as predictions:
-        watch = Watch(lambda line: click.echo(line, err=True), epochs, predictions)
+    with progress_bar() as epochs, progress_bar("predict") as predictions:
+        watch = Watch(tell, epochs, predictions)
         found = carry_out(plan, out, watch, report_only=report_only)
     result = ReproducedTable(plan, found, out)
     *_, page = result.write(report_folder(plan))

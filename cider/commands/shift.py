@@ -6,9 +6,16 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from cider.cli_options import code_option, parse_seeds
-from cider.commands.evaluate import choices_of, sweep_options
-from cider.commands.train import RecipeName, epoch_bar
+from cider.cli_options import (
+    PATH,
+    RecipeName,
+    choices_of,
+    code_option,
+    parse_seeds,
+    set_option,
+    sweep_options,
+    tell,
+)
 from mer_data.cli_options import Numbers, conclude, json_option, progress_bar
 
 if TYPE_CHECKING:
@@ -30,7 +37,7 @@ class RecipeOrRun(RecipeName):
 
 @click.command()
 @click.argument("what", nargs=-1, required=True, type=RecipeOrRun(), metavar="RECIPE...|RUN...")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the recipes.")
+@set_option("Override a key of the recipes.")
 @click.option("--seeds", metavar="N,N,...", help="Training seeds; default: each recipe's.")
 @click.option(
     "--series",
@@ -43,7 +50,7 @@ class RecipeOrRun(RecipeName):
 @sweep_options
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=PATH,
     default=Path("runs/shift"),
     show_default=True,
     help="Folder of the runs that are trained, and of the report.",
@@ -90,8 +97,8 @@ def shift(
         plan = _plan(what, overrides, seeds, series, severities, out)
         plan.check_sweep(choices)
         if not report_only:
-            with epoch_bar(quiet=False) as progress, progress_bar("statistics") as statistics:
-                plan.train(_tell, force=force, progress=progress, inputs_progress=statistics)
+            with progress_bar() as progress, progress_bar("statistics") as statistics:
+                plan.train(tell, force=force, progress=progress, inputs_progress=statistics)
         paths = plan.folders
     with progress_bar("evaluate") as progress:
         result = measure_shift(
@@ -140,10 +147,6 @@ def _plan(
         series=series,
         severities=severities,
     )
-
-
-def _tell(line: str) -> None:
-    click.echo(line, err=True)
 
 
 def _lines(curves: ShiftCurves) -> list[str]:

@@ -1,55 +1,31 @@
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem
 
-from cider.cli_options import code_again, code_option, parse_seeds
-from mer_data.cli_options import conclude, force_option, json_option
+from cider.cli_options import PATH, RecipeName, code_again, code_option, parse_seeds, set_option, tell
+from cider.training.launch import world_size
+from mer_data.cli_options import conclude, force_option, json_option, progress_bar
 
 if TYPE_CHECKING:
     from cider.recipe.schema import Recipe
     from cider.training.many_runs import RunOutcome
-    from cider.training.trainer import Progress
-
-
-class RecipeName(click.ParamType):
-    """A recipe file or the name of a packaged one; completes in the shell."""
-
-    name = "recipe"
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        from mer_data.files.resources import resource_folder
-
-        names = [
-            path.stem
-            for path in resource_folder(Path(__file__).resolve().parents[1], "recipes").glob("*.yaml")
-        ]
-        return [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
 
 
 @click.command()
 @click.argument("recipe", type=RecipeName(), required=False)
-@click.option(
-    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, such as model.layers=3."
-)
+@set_option("Override a key, such as model.layers=3.")
 @click.option("--seed", type=int, help="Seed of weights, order, masks and dropout; default: the recipe's.")
 @click.option("--seeds", metavar="N,N,...", help="One run per seed; finished ones are kept, others resumed.")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Run folder; default: runs/NAME-seedSEED. With --seeds the folder of the runs.",
 )
-@click.option(
-    "--resume", metavar="RUN", type=click.Path(path_type=Path), help="Continue a run that was stopped."
-)
+@click.option("--resume", metavar="RUN", type=PATH, help="Continue a run that was stopped.")
 @code_option
 @force_option
 @json_option
@@ -81,30 +57,30 @@ def train(
     names = [name for name, value in given.items() if value is not None]
     _refuse_contradictions(names, overrides, resume)
 
+    def recipes() -> list[Recipe]:
+        return [] if resume else _recipes(str(recipe), overrides, seed, seeds)
+
+    # A wrong recipe is told before torch is imported; by several processes together, which torch connects.
+    resolved = recipes() if world_size() == 1 else None
+
     from cider.training.distributed import Processes, StoppedElsewhereError
     from cider.training.many_runs import resume_run, run_folder, train_run, train_seeds
 
     processes = Processes.launched()
-
-    def tell(line: str) -> None:
-        if processes.is_main:
-            click.echo(line, err=True)
-
+    tell_main = tell if processes.is_main else lambda _line: None
     try:
-        with epoch_bar(quiet=not processes.is_main) as progress:
+        with progress_bar(quiet=not processes.is_main) as progress:
+            with processes.fail_together():
+                resolved = recipes() if resolved is None else resolved
             if resume is not None:
-                runs = [resume_run(resume, tell, progress=progress)]
+                runs = [resume_run(resume, tell_main, progress=progress)]
                 if runs[0].warning is not None:
-                    tell(runs[0].warning)
+                    tell_main(runs[0].warning)
+            elif seeds is None:
+                folder = out or run_folder(resolved[0])
+                runs = [train_run(resolved[0], folder, tell_main, force=force, progress=progress)]
             else:
-                with processes.fail_together():
-                    recipes = _recipes(str(recipe), overrides, seed, seeds)
-                if seeds is None:
-                    folder = out or run_folder(recipes[0])
-                    runs = [train_run(recipes[0], folder, tell, force=force, progress=progress)]
-                else:
-                    parent = out or Path("runs")
-                    runs = train_seeds(recipes, parent, tell, force=force, progress=progress)
+                runs = train_seeds(resolved, out or Path("runs"), tell_main, force=force, progress=progress)
     except StoppedElsewhereError as error:
         raise click.exceptions.Exit(1) from error
     processes.close()
@@ -148,21 +124,6 @@ def _recipes(name: str, overrides: tuple[str, ...], seed: int | None, seeds: str
         )
         for one in chosen
     ]
-
-
-@contextmanager
-def epoch_bar(*, quiet: bool = False) -> Iterator[Progress]:
-    """A bar of the epoch's steps on stderr, quiet when that is not a terminal."""
-    from tqdm import tqdm
-
-    with tqdm(disable=quiet or not sys.stderr.isatty(), file=sys.stderr, leave=False) as bar:
-
-        def update(step: int, total: int, text: str) -> None:
-            bar.total = total
-            bar.set_description(text, refresh=False)
-            bar.update(step - bar.n)
-
-        yield update
 
 
 def _conclude(runs: list[RunOutcome], *, several: bool, as_json: bool) -> None:

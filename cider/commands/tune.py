@@ -4,8 +4,7 @@ from pathlib import Path
 
 import click
 
-from cider.cli_options import code_again, code_option
-from cider.commands.train import RecipeName
+from cider.cli_options import PATH, RecipeName, code_again, code_option, set_option, tell
 from mer_data.cli_options import SEED, FiniteRange, conclude, json_option
 
 
@@ -24,11 +23,9 @@ from mer_data.cli_options import SEED, FiniteRange, conclude, json_option
 )
 @click.option("--study", metavar="NAME", help="Name of the study; default: the recipe's.")
 @click.option("--seed", type=SEED, help="Seed of the search; default: the recipe's.")
-@click.option(
-    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key; it is not searched then."
-)
+@set_option("Override a key; it is not searched then.")
 @click.option("--timeout", type=FiniteRange(min=0), metavar="SECONDS", help="Begin no trial after this.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the study; default: runs/tune/NAME.")
+@click.option("--out", type=PATH, help="Folder of the study; default: runs/tune/NAME.")
 @code_option
 @json_option
 def tune(
@@ -71,7 +68,7 @@ def tune(
     folder = out or Path("runs") / "tune" / name
     fixed = [override.partition("=")[0] for override in overrides]
     tuning = Tuning(resolved, folder, name=name, storage=storage, seed=seed, fixed=fixed)
-    tuning.work(trials, lambda line: click.echo(line, err=True), timeout=timeout)
+    tuning.work(trials, tell, timeout=timeout)
     report = write_tuning_report(tuning.study, resolved, folder)
     metric, score = resolved.selection.metric, abs(report.best.value or 0.0)
     told = ", ".join(f"{number} {state}" for state, number in report.states.items())

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
-from cider.cli_options import code_option
+from cider.cli_options import code_option, runs_argument
 from mer_data.cli_options import conclude, json_option
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@runs_argument
 @code_option
 @json_option
 def verify(runs: tuple[Path, ...], as_json: bool) -> None:

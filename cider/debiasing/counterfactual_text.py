@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
-from mer_data.torch_data.batches import SpecialTokens
+from mer_data.torch_data.batches import Batch, SpecialTokens
 
 
 def counterfactual_ids(
@@ -25,3 +27,9 @@ def counterfactual_ids(
     roles = torch.tensor([special.cls, special.sep, special.unk], device=input_ids.device)
     stays = torch.isin(input_ids, kept_token_ids) | torch.isin(input_ids, roles) | ~text_mask
     return input_ids.where(stays, special.mask)
+
+
+def counterfactual_batch(batch: Batch, kept_token_ids: Tensor, special: SpecialTokens) -> Batch:
+    """Return the batch with counterfactual texts, see `counterfactual_ids`; frames stay as they are."""
+    ids = counterfactual_ids(batch.input_ids, batch.text_mask, kept_token_ids, special)
+    return replace(batch, input_ids=ids)

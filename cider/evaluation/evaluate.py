@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cider.prediction.sweep import Progress, load_sweep, predict_sweep
+from cider.prediction.sweep import load_sweep, predict_sweep
 from cider.prediction.target import Target, open_target
 from cider.recipe.schema import Recipe
 from cider.recipe.settings import EvaluationPrecision, EvaluationSettings
 from cider.reports.evaluate import write_report
 from cider.reports.notes import RunFacts, SweepResult
 from cider.runs.folder import RunFolder, open_trained
-from cider.runs.integrity import read_result
+from cider.runs.state import read_result
 from cider.scoring.compare import Comparison, compare_runs
 from cider.scoring.conditions import SMM, SweepPlan
 from cider.scoring.groups import ScoredRun
@@ -22,6 +22,7 @@ from cider.scoring.names import Debiasing, EvaluationPattern
 from cider.scoring.prediction_frame import SweepPredictions
 from cider.scoring.protocols import SweepScores, score_sweep
 from mer_data.errors import RecipeError, RunError
+from mer_data.progress import Progress
 
 
 @dataclass(frozen=True)

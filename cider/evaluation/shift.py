@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cider.evaluation.evaluate import EvaluationOverrides, evaluate_run, load_scored
-from cider.prediction.sweep import Progress
 from cider.recipe.schema import Recipe
 from cider.reports.shift import write_shift_report
-from cider.runs.computed_inputs import make_missing_inputs
 from cider.runs.experiment import Experiment
 from cider.runs.folder import RunFolder
 from cider.runs.inputs import RunInputs
 from cider.scoring.conditions import SweepPlan
 from cider.scoring.shift_curve import ShiftCurves, shift_curves
 from cider.scoring.shift_grid import ShiftedRun, several_severities
-from cider.training.many_runs import RunOutcome, Tell, run_folder, train_runs
-from cider.training.trainer import Progress as TrainingProgress
-from mer_data.errors import RecipeError, RunError, SplitError
+from cider.training.launch import refuse_launcher
+from cider.training.many_runs import RunOutcome, run_folder, train_runs
+from mer_data.errors import RecipeError, SplitError
+from mer_data.progress import Progress, Tell
 from mer_data.splits import SplitManifest
 from mer_data.splits.series import SeriesSplit, at_severities, choose_series
 from mer_data.store.choose import choose_store
@@ -107,7 +105,7 @@ class ShiftPlan:
         tell: Tell,
         *,
         force: bool = False,
-        progress: TrainingProgress | None = None,
+        progress: Progress | None = None,
         inputs_progress: Progress | None = None,
     ) -> list[RunOutcome]:
         """Train what is missing: finished runs are kept, others resumed.
@@ -123,13 +121,12 @@ class ShiftPlan:
         Raises:
             MerDataError: as ``train_runs``; or a launcher started several processes.
         """
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            raise RunError(
-                "a series is not trained under a launcher",
-                do="Leave the launcher out, or train the runs one by one with `cider train`",
-            )
+        refuse_launcher(
+            "a series is not trained under a launcher",
+            do="Leave the launcher out, or train the runs one by one with `cider train`",
+        )
         for recipe, _ in self.runs:
-            make_missing_inputs(Experiment.open(recipe), tell, progress=inputs_progress)
+            Experiment.open(recipe).make_missing_inputs(tell, progress=inputs_progress)
         return train_runs(self.runs, tell, force=force, progress=progress)
 
 

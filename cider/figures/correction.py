@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from cider.scoring.prediction_frame import COUNTERFACTUAL, FACTUAL
 from cider.scoring.subtraction import debiased
 from mer_data.errors import RunError
 from mer_data.files.writing import write_json
+from mer_data.progress import Progress
 from mer_data.torch_data.batches import UtteranceDataset
 
 PLAIN, MCM, COUNTERFACTUAL_TEXT, BOTH = "plain", "with MCM", "counterfactual text", "with both"
@@ -27,7 +27,6 @@ _CHOICE = (
     "picked for showing, so it proves nothing: of the test utterances that the plain run gets wrong and the"
     " whole method right, the one whose true class leads the others by most"
 )
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,7 @@ from cider.scoring.conditions import condition_of
 from mer_data.errors import RunError
 from mer_data.files.csv_files import write_csv
 from mer_data.files.writing import write_json
+from mer_data.progress import Progress
 from mer_data.reports.charts.scatter import ScatterPanel, scatter_chart
 from mer_data.tasks import Task
 
@@ -24,7 +25,6 @@ Method = Literal["tsne", "pca"]
 METHODS: tuple[Method, ...] = ("tsne", "pca")
 _PERPLEXITY = 30.0
 _LEAST_UTTERANCES = 5
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

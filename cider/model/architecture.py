@@ -68,7 +68,7 @@ class FeatureShapes:
 
     @property
     def absent(self) -> tuple[str, ...]:
-        """Those of "audio" and "vision" that the store does not have."""
+        """Modalities among "audio" and "vision" that the store does not have."""
         widths = {"audio": self.audio_width, "vision": self.vision_width}
         return tuple(modality for modality, width in widths.items() if width == 0)
 
@@ -84,7 +84,7 @@ class FeatureShapes:
 
 
 class Architecture(StrictModel):
-    """What is tuned, or switched for a comparison. The settings of CIDer in a recipe are these and more.
+    """Hyperparameters of CIDer, tuned or switched for a comparison. Its settings in a recipe extend them.
 
     Attributes:
         width: model width d.

@@ -38,7 +38,7 @@ class AttentionLogits:
         return query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
 
     def detach(self) -> AttentionLogits:
-        """The same values as constants."""
+        """Return the same values as constants."""
         return AttentionLogits(self.query.detach(), self.key.detach())
 
 

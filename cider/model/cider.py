@@ -26,7 +26,7 @@ from mer_data.torch_data.batches import Batch, SpecialTokens
 
 @dataclass(frozen=True)
 class CIDerOutput:
-    """What a forward pass gives.
+    """Output of a forward pass.
 
     Attributes:
         log_probabilities: (B, C) log P(Y|do(L)).

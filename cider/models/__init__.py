@@ -1,1 +1,1 @@
-"""Models beside CIDer, trained and measured by the same recipes."""
+"""Models besides CIDer, trained and measured by the same recipes."""

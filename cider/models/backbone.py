@@ -1,4 +1,4 @@
-"""What a model has to offer so that MACI can be put on it: a width, and ``encode``.
+"""Interface of a model that MACI can be put on: a width, and ``encode``.
 
 Letters: B batch, T_l/T_a/T_v steps in the batch, h width of the joint representation, C classes.
 """
@@ -16,7 +16,7 @@ from mer_data.torch_data.batches import Batch
 
 @dataclass(frozen=True)
 class JointRepresentation:
-    """What a backbone knows of B utterances.
+    """Output of a backbone for B utterances.
 
     Attributes:
         joint: (B, h) what the head classifies, before any class scores: the head is the last linear layer.
@@ -54,10 +54,10 @@ class Backbone(Protocol):
 
 @runtime_checkable
 class HasAuxiliaryLoss(Protocol):
-    """A backbone with losses of its own, beside the cross-entropy of its head."""
+    """A backbone with losses of its own, besides the cross-entropy of its head."""
 
     def auxiliary_loss(self, representation: JointRepresentation, batch: Batch, classes: Tensor) -> Tensor:
-        """What is added to the cross-entropy in training: a mean over the utterances, weights included.
+        """Return what training adds to the cross-entropy: a mean over the utterances, weights included.
 
         It runs in float32, in training alone, on what ``encode`` made of the same batch. Where a batch is cut
         into parts, or shared among processes, it is called for every part, and the parts are averaged by

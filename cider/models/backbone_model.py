@@ -16,7 +16,7 @@ from mer_data.torch_data.batches import Batch
 
 @dataclass(frozen=True)
 class BackboneOutput:
-    """What a forward pass gives.
+    """Output of a forward pass.
 
     Attributes:
         log_probabilities: (B, C) log P(Y|do(L)), or log P(Y) without label debiasing.
@@ -140,7 +140,7 @@ class BackboneModel(nn.Module):
 
 
 SentimentModel = CIDer | BackboneModel
-"""What is trained and evaluated."""
+"""Model that is trained and evaluated."""
 
 
 def text_reader(model: SentimentModel) -> nn.Module:

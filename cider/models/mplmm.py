@@ -1,6 +1,6 @@
 """MPLMM (ACL 2024) without its last layer: MulT with prompts for modalities that are lost.
 
-Written from the facts of docs/baselines.md, which also counts the parameters and tells what was decided.
+Written from the facts of docs/baselines.md, which also counts the parameters and lists what was decided.
 Letters: B batch, T steps, L a modality's greatest number of steps, S prompt length, d width; modalities in
 the order text, audio, vision.
 """

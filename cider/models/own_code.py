@@ -97,7 +97,7 @@ def installed_module(name: str) -> ModuleType:
 
 
 def _is_installed(top: str) -> bool:
-    """Whether a top-level module is in an installed package, part of Python, or imported already."""
+    """Return whether a top-level module is in an installed package, part of Python, or imported already."""
     with _looking_in(_installed_places()):
         return top in sys.modules or find_spec(top) is not None
 

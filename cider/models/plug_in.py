@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 
 from cider.debiasing.causal_head import CausalHead
-from cider.debiasing.counterfactual_text import counterfactual_ids
+from cider.debiasing.counterfactual_text import counterfactual_batch
 from cider.models.backbone_model import BackboneModel
 from cider.models.settings import Maci
 from mer_data.errors import RecipeError, StatisticsError
@@ -17,7 +17,7 @@ from mer_data.torch_data.batches import Batch, SpecialTokens
 
 @dataclass(frozen=True)
 class MaciInputs:
-    """What MACI knows of the training fold of one store and split, for one task.
+    """Inputs of MACI from the training fold of one store and split, for one task.
 
     Attributes:
         num_classes: C.
@@ -63,12 +63,8 @@ class MaciModel(BackboneModel):
             raise StatisticsError(
                 "the model has no counterfactual text", do="Make it with maci='language' or maci='both'"
             )
-        ids = counterfactual_ids(
-            batch.input_ids, batch.text_mask, self._kept.to(batch.input_ids.device), self._special
-        )
-        factual, counterfactual = (
-            self(view).log_probabilities.exp() for view in (batch, replace(batch, input_ids=ids))
-        )
+        other = counterfactual_batch(batch, self._kept.to(batch.input_ids.device), self._special)
+        factual, counterfactual = (self(view).log_probabilities.exp() for view in (batch, other))
         return factual, counterfactual
 
 

@@ -1,4 +1,4 @@
-"""Models that a recipe can name beside CIDer: one file and one line in ``MODELS`` each.
+"""Models that a recipe can name besides CIDer: one file and one line in ``MODELS`` each.
 
 Does not import torch: a model's module is imported when a recipe names the model.
 """

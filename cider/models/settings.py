@@ -1,4 +1,4 @@
-"""What the settings of every model in a recipe have in common. Does not import torch."""
+"""Common part of the settings of all models in a recipe. Does not import torch."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from cider.debiasing.causal_head import CausalHead
 from cider.prediction.target import Target
 from cider.recipe.schema import Recipe
 from cider.runs.experiment import Experiment
-from cider.runs.split_inputs import statistics_input, vocabulary_input
+from cider.runs.inputs import statistics_input, vocabulary_input
 from mer_data.errors import MerDataError
 from mer_data.store.choose import choose_store
 from mer_data.text.encoder import TextEncoder

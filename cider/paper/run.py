@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -13,15 +11,15 @@ from cider.paper.costs import Cost, load_cost, measure_cost
 from cider.paper.missing_inputs import missing_inputs, missing_targets
 from cider.paper.plan import Plan, PlannedRun, Sweep
 from cider.paper.same_training import take_weights
-from cider.prediction.sweep import Progress
 from cider.recipe.schema import Recipe, load_recipe
 from cider.runs.folder import RunFolder
-from cider.runs.folder_state import FolderState
 from cider.runs.inputs import asks_for, recipe_difference
+from cider.runs.state import FolderState
 from cider.scoring.protocols import SweepScores
+from cider.training.launch import refuse_launcher
 from cider.training.many_runs import run_folder, train_seeds
-from cider.training.trainer import Progress as EpochProgress
 from mer_data.errors import DamagedRunError, RunError
+from mer_data.progress import Progress, Tell
 
 State = Literal["finished", "to resume", "missing"]
 _ELSEWHERE = "Move it away, or pass --out to keep these runs elsewhere"
@@ -37,8 +35,8 @@ class Watch:
         predictions: called with the conditions of a sweep predicted and to predict.
     """
 
-    tell: Callable[[str], None]
-    epochs: EpochProgress | None = None
+    tell: Tell
+    epochs: Progress | None = None
     predictions: Progress | None = None
 
 
@@ -116,11 +114,10 @@ def reproduce(plan: Plan, parent: str | Path, watch: Watch, *, report_only: bool
         MerDataError: as training and evaluation.
     """
     parent = Path(parent)
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise RunError(
-            "reproducing is not started by a launcher",
-            do="Train single runs with `torchrun ... -m cider train`; they are used then",
-        )
+    refuse_launcher(
+        "reproducing is not started by a launcher",
+        do="Train single runs with `torchrun ... -m cider train`; they are used then",
+    )
     if report_only:
         return _collect(plan, parent)
     missing = survey(plan, parent).missing
@@ -146,7 +143,7 @@ def reproduce(plan: Plan, parent: str | Path, watch: Watch, *, report_only: bool
     return done
 
 
-def _share_weights(planned: PlannedRun, plan: Plan, parent: Path, tell: Callable[[str], None]) -> None:
+def _share_weights(planned: PlannedRun, plan: Plan, parent: Path, tell: Tell) -> None:
     """Have what another run of the table trained already as a finished run."""
     others = [recipe for one in plan.planned if one.sweeps for recipe in one.recipes]
     for recipe in planned.recipes:

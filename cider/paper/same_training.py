@@ -15,7 +15,7 @@ from cider.runs.checkpoints import link_or_copy
 from cider.runs.experiment import Experiment
 from cider.runs.folder import RunFolder, open_run
 from cider.runs.inputs import asks_for
-from cider.runs.integrity import read_result, seal
+from cider.runs.state import read_result, seal
 from mer_data.files.writing import sha256_file, write_json, write_text
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
 
@@ -21,8 +20,7 @@ from cider.scoring.conditions import SweepPlan
 from cider.scoring.prediction_frame import FoldPredictions, SweepPredictions
 from cider.scoring.protocols import score_sweep
 from mer_data.errors import DamagedRunError, MerDataError, RunError
-
-Progress = Callable[[int, int], None]
+from mer_data.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -116,16 +114,8 @@ def _validation(
     progress: Progress | None,
 ) -> FoldPredictions:
     """The validation fold in every condition of the plan."""
-    settings = experiment.recipe.evaluation
-    predictor = FoldPredictor(
-        model,
-        experiment,
-        "valid",
-        device=device,
-        batch_size=settings.batch_size,
-        kept_token_ids=np.array(kept_token_ids, dtype=np.int64),
-        bf16=settings.precision == "bf16",
-    )
+    kept = np.array(kept_token_ids, dtype=np.int64)
+    predictor = FoldPredictor(model, experiment, "valid", device=device, kept_token_ids=kept)
     texts = TextFeatureCache(model.text_encoder, pad_id=experiment.special.pad)
     answers = []
     for condition in plan.conditions:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -12,10 +11,11 @@ import torch
 from numpy.typing import NDArray
 
 from cider.debiasing.causal_head import CausalHead, PlainHead
-from cider.debiasing.counterfactual_text import counterfactual_ids
+from cider.debiasing.counterfactual_text import counterfactual_batch
 from cider.models.backbone_model import SentimentModel
 from cider.prediction.masks import Keys, removed, utterance_keys
 from cider.prediction.text_cache import TextFeatureCache, ThreadedInference, cached_text_features
+from cider.recipe.settings import EvaluationPrecision
 from cider.runs.experiment import Experiment
 from cider.scoring.conditions import ALIGNED_PATTERNS, Condition, condition_of
 from cider.scoring.prediction_frame import (
@@ -48,9 +48,9 @@ class FoldPredictor:
         fold: str,
         *,
         device: torch.device | str = "cpu",
-        batch_size: int = 32,
+        batch_size: int | None = None,
         kept_token_ids: NDArray[np.int64] | None = None,
-        bf16: bool = False,
+        precision: EvaluationPrecision | None = None,
     ) -> None:
         """Read the fold.
 
@@ -59,14 +59,15 @@ class FoldPredictor:
             experiment: where the utterances come from.
             fold: "train", "valid" or "test".
             device: where the model is.
-            batch_size: utterances at a time.
+            batch_size: utterances at a time; None: the recipe's for evaluation.
             kept_token_ids: counterfactual vocabulary; None predicts the factual view alone.
-            bf16: compute in bfloat16 what torch's autocast does.
+            precision: bf16 computes in bfloat16 what torch's autocast does; None: the recipe's.
         """
         self._model = model
         self._experiment = experiment
         self._device = device
-        self._run = ThreadedInference(device, bf16=bf16)
+        settings = experiment.recipe.evaluation
+        self._run = ThreadedInference(device, bf16=(precision or settings.precision) == "bf16")
         self._kept = None if kept_token_ids is None else torch.from_numpy(kept_token_ids)
         rows = experiment.rows[fold]
         dataset = UtteranceDataset(experiment.store, rows)
@@ -75,7 +76,7 @@ class FoldPredictor:
         self.ids: list[str] = utterances["id"].tolist()
         self.videos: list[str] = utterances["video_id"].tolist()
         self.labels: NDArray[np.float32] = utterances["label"].to_numpy(np.float32)
-        self._pieces = _pieces(items, batch_size, experiment.special.pad)
+        self._pieces = _pieces(items, batch_size or settings.batch_size, experiment.special.pad)
 
     def predict(self, pattern: str, rate: float, mask_seed: int) -> dict[str, NDArray[np.float64]]:
         """Class probabilities (N, C) per text view, in the order of ``ids``, with the means of training.
@@ -161,13 +162,12 @@ class FoldPredictor:
         return (FACTUAL,) if self._kept is None else (FACTUAL, COUNTERFACTUAL)
 
     def _views(self, complete: Batch, condition: Condition, keys: Keys) -> Iterator[tuple[str, Batch]]:
-        """What the model reads in a condition, for each text view."""
+        """Yield what the model reads in a condition, for each text view."""
         special = self._experiment.special
         batch = apply(complete, removed(condition, ValidMask.from_batch(complete, special), keys), special)
         yield FACTUAL, batch
         if self._kept is not None:
-            ids = counterfactual_ids(batch.input_ids, batch.text_mask, self._kept, special)
-            yield COUNTERFACTUAL, replace(batch, input_ids=ids)
+            yield COUNTERFACTUAL, counterfactual_batch(batch, self._kept, special)
 
     def _answer(self, batch: Batch, heads: Heads) -> dict[str, NDArray[np.float64]]:
         """Probabilities (B, C) for the means of every head; the joint representation is computed once."""
@@ -195,12 +195,30 @@ def _pieces(items: Sequence[Item], batch_size: int, pad_id: int) -> list[list[tu
 
     Results do not depend on company, so the order is free.
     """
-    order = np.argsort([len(item.input_ids) for item in items], kind="stable")
     collate = Collator(pad_id)
+    pieces = length_grouped_pieces([len(item.input_ids) for item in items], batch_size, at_once=_PIECE)
+    return [[(rows, collate([items[row] for row in rows])) for rows in piece] for piece in pieces]
+
+
+def length_grouped_pieces(
+    lengths: Sequence[int] | Rows, batch_size: int, *, at_once: int
+) -> list[list[Rows]]:
+    """Return positions in batches of similar length, and the batches in pieces.
+
+    Args:
+        lengths: of the N texts.
+        batch_size: texts of a batch.
+        at_once: texts of a piece, at most; a batch is never cut.
+    """
+    order = np.argsort(lengths, kind="stable")
     groups = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
-    batches = [(rows, collate([items[row] for row in rows])) for rows in groups]
-    per_piece = max(1, _PIECE // batch_size)
-    return [batches[start : start + per_piece] for start in range(0, len(batches), per_piece)]
+    per_piece = max(1, at_once // batch_size)
+    return [groups[start : start + per_piece] for start in range(0, len(groups), per_piece)]
+
+
+def best_device() -> str:
+    """Return "cuda" where there is a GPU, else "cpu"."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _texts(batch: Batch) -> Iterator[NDArray[np.int64]]:
@@ -210,7 +228,7 @@ def _texts(batch: Batch) -> Iterator[NDArray[np.int64]]:
 
 
 def _heads(head: CausalHead | PlainHead, evaluated: ClassStatistics | None) -> Heads:
-    """Heads by the means they take; None stands for the model's own."""
+    """Heads by the means they take; None is the model's own."""
     if not isinstance(head, CausalHead):
         return {NO_MEANS: None}
     if evaluated is None:

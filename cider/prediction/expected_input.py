@@ -1,4 +1,4 @@
-"""What a trained model may be given, checked against a store before anything is predicted."""
+"""Input that a trained model expects, checked against a store before anything is predicted."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ExpectedInput:
 
     @classmethod
     def from_store(cls, store: FeatureStore) -> ExpectedInput:
-        """What a model that is trained on ``store`` expects."""
+        """Return what a model trained on ``store`` expects."""
         return cls(
             alignment=store.alignment,
             widths={modality: store.width(modality) for modality in FRAME_MODALITIES},
@@ -45,7 +45,7 @@ class ExpectedInput:
         )
 
     def check(self, store: FeatureStore) -> list[str]:
-        """Refuse a store that the model cannot read; what it reads but did not learn from is told.
+        """Refuse a store that the model cannot read, and list columns that it did not learn from.
 
         Returns:
             One line per modality whose columns have other names than those of training.

@@ -1,16 +1,45 @@
-"""Utterances as a trained model was served them, from raw texts and frames too."""
+"""Utterances to predict: those chosen from a store, and raw texts with frames as a store serves them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TextIO
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cider.prediction.model_card import ModelCard
 from mer_data.errors import MerDataError
+from mer_data.splits import SplitManifest
+from mer_data.store.reader import FeatureStore
 from mer_data.torch_data.batches import Item
 from mer_data.utterances import FRAME_MODALITIES, cut
+from mer_data.workspace import Workspace
+
+
+def chosen_ids(
+    store: FeatureStore, split_name: str | None, fold: str | None, ids_file: TextIO | None
+) -> list[str] | None:
+    """Return the ids in a file, or those of a fold of a split; None, for all, where neither is named.
+
+    Raises:
+        MerDataError: no list of ids, or the split does not fit the store.
+    """
+    if ids_file is not None:
+        try:
+            ids = [line.strip() for line in ids_file if line.strip()]
+        except UnicodeDecodeError as error:
+            raise MerDataError(
+                "not a list of ids", where=ids_file.name, expected="UTF-8 text, one id per line"
+            ) from error
+        if not ids:
+            raise MerDataError("no ids", where=ids_file.name, expected="one id per line")
+        return ids
+    if split_name is None or fold is None:
+        return None
+    split = SplitManifest.load(Workspace(store.dataset).choose_split(split_name))
+    split.check_store(store.utterance_digest, store.utterances["id"], store.path)
+    return list(split.splits[fold])
 
 
 def checked_texts(texts: Iterable[str]) -> list[str]:

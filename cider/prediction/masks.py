@@ -49,7 +49,7 @@ def uniforms(keys: Keys, modality: int, steps: int) -> NDArray[np.float64]:
 
 
 def removed(condition: Condition, positions: ValidMask, keys: Keys) -> MissingMask:
-    """What a batch loses.
+    """Return what a batch loses.
 
     Args:
         condition: the state of the input.

@@ -1,4 +1,4 @@
-"""The model card of a run, ``model.json`` and ``tokenizer.json``: all that loading needs beside the weights.
+"""The model card of a run, ``model.json`` and ``tokenizer.json``: all that loading needs besides the weights.
 
 With it a run folder can be moved and used without the store it was trained on and without a model hub.
 """
@@ -18,8 +18,8 @@ from cider.models.build import build_model
 from cider.prediction.expected_input import ExpectedInput
 from cider.runs.experiment import Experiment
 from cider.runs.folder import RunFolder
-from cider.runs.integrity import check_file
 from cider.runs.provenance import tell_other_code
+from cider.runs.state import check_file
 from cider.scoring.names import Debiasing
 from mer_data.errors import MerDataError, RunError
 from mer_data.files.strict_model import StrictModel, tell_faults
@@ -47,7 +47,7 @@ class SavedBackbone(StrictModel):
 
 
 class ModelCard(StrictModel):
-    """What a trained model is, and what it may be given.
+    """Description of a trained model and of the input it expects.
 
     Attributes:
         format: of the file.
@@ -161,7 +161,7 @@ class ModelCard(StrictModel):
             )
 
     def check_store(self, store: FeatureStore) -> list[str]:
-        """Refuse a store that the model cannot read; what it reads but did not learn from is told.
+        """Refuse a store that the model cannot read, and list columns that it did not learn from.
 
         Returns:
             One line per modality whose columns have other names than those of training.

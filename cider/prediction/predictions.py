@@ -1,9 +1,10 @@
-"""What a predictor gives: class scores per utterance, and tables of them."""
+"""Class scores per utterance, as tables, lines and files."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cider.prediction.chosen_tau import Tau
+from mer_data.errors import MerDataError
+from mer_data.files.csv_files import write_csv
+from mer_data.files.writing import complete_or_absent, refuse_overwrite
+
+_SUFFIXES = (".csv", ".parquet")
+_SHOWN = 10
+"""Utterances of the table for a terminal."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,7 @@ class Predictions:
 
     @property
     def num_changed(self) -> int:
-        """How many utterances debiasing gives another class."""
+        """Number of utterances that debiasing gives another class."""
         before = self._names(self.factual)
         return sum(a != b for a, b in zip(before, self.predicted, strict=True))
 
@@ -91,5 +99,49 @@ class Predictions:
             value["utterances"] = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
         return value
 
+    def table(self) -> list[str]:
+        """Return lines of the first utterances, with their classes and scores before and after debiasing."""
+        frame = self.to_frame().head(_SHOWN)
+        shown = frame[[name for name in frame.columns if not name.startswith("cf_")]]
+        table = shown.to_string(index=False, float_format="{:.3f}".format)
+        rest = len(self) - _SHOWN
+        return [*table.splitlines(), *([f"... and {rest} more"] if rest > 0 else [])]
+
+    def facts(self) -> list[str]:
+        """Return lines with the number of utterances of each class, tau, and what to keep in mind."""
+        counts = ", ".join(f"{count} {name}" for name, count in self.class_counts.items())
+        return [
+            f"{len(self)} utterances: {counts}.",
+            f"tau {self.tau.value:g}, {self.tau.source}; debiasing changed {self.num_changed} answers.",
+            *(f"Note: {note}." for note in self.notes),
+        ]
+
     def _names(self, scores: NDArray[np.float64]) -> list[str]:
         return [self.classes[index] for index in scores.argmax(axis=1)]
+
+
+def check_target(path: str | Path, *, force: bool) -> None:
+    """Refuse, before any work, a file that ``write_predictions`` could not or should not write.
+
+    Raises:
+        MerDataError: neither CSV nor Parquet, or it exists and ``force`` is off.
+    """
+    path = Path(path)
+    if path.suffix not in _SUFFIXES:
+        raise MerDataError(
+            f"cannot tell the format of {path}",
+            found=path.suffix or "no suffix",
+            expected=" or ".join(_SUFFIXES),
+        )
+    refuse_overwrite(path, force=force, error=MerDataError)
+
+
+def write_predictions(predictions: Predictions, path: str | Path) -> None:
+    """Write the table as CSV or Parquet, by the suffix; the file appears only when complete."""
+    path = Path(path)
+    table = predictions.to_frame()
+    if path.suffix == ".csv":
+        write_csv(table, path)
+        return
+    with complete_or_absent(path) as partial:
+        table.to_parquet(partial, index=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +10,20 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from cider.debiasing.counterfactual_text import counterfactual_ids
+from cider.debiasing.counterfactual_text import counterfactual_batch
 from cider.models.backbone_model import SentimentModel
-from cider.prediction.chosen_tau import Progress, Tau, given_tau, tau_of_run
+from cider.prediction.chosen_tau import Tau, given_tau, tau_of_run
+from cider.prediction.engine import best_device, length_grouped_pieces
 from cider.prediction.items import checked_texts, text_item
 from cider.prediction.model_card import ModelCard, load_model_card
 from cider.prediction.predictions import Predictions
 from cider.prediction.text_cache import ThreadedInference
 from cider.runs.folder import RunFolder, open_run
-from cider.runs.folder_state import require_run
+from cider.runs.state import require_run
 from cider.scoring.prediction_frame import COUNTERFACTUAL, FACTUAL
 from cider.scoring.subtraction import debiased
 from mer_data.errors import MerDataError, RunError, StoreError
+from mer_data.progress import Progress
 from mer_data.store.reader import FeatureStore
 from mer_data.tasks import get_task
 from mer_data.text.tokenizer import Tokenizer
@@ -103,7 +104,7 @@ class SentimentPredictor:
         Raises:
             RunError: no run, a damaged one, or a tau where the run has no counterfactual text.
         """
-        folder, place = RunFolder(Path(run)), device or ("cuda" if torch.cuda.is_available() else "cpu")
+        folder, place = RunFolder(Path(run)), device or best_device()
         card, pieces = _card_of(folder)
         model = card.build_model(pieces)
         folder.load_weights(model)
@@ -200,14 +201,11 @@ class SentimentPredictor:
 
     def _answer(self, batch: Batch) -> dict[str, NDArray[np.float64]]:
         """Class probabilities (B, C) of the texts as they are, and of the counterfactual ones."""
-        texts = {FACTUAL: batch.input_ids}
+        views = {FACTUAL: batch}
         if self._kept is not None:
-            texts[COUNTERFACTUAL] = counterfactual_ids(
-                batch.input_ids, batch.text_mask, self._kept, self._special
-            )
-        views = {view: replace(batch, input_ids=ids).to(self._device) for view, ids in texts.items()}
+            views[COUNTERFACTUAL] = counterfactual_batch(batch, self._kept, self._special)
         return {
-            view: self.model(one).log_probabilities.double().exp().cpu().numpy()
+            view: self.model(one.to(self._device)).log_probabilities.double().exp().cpu().numpy()
             for view, one in views.items()
         }
 
@@ -233,20 +231,16 @@ class SentimentPredictor:
             notes = [*notes, f"{(lengths > limit).sum()} texts were cut to {limit} word pieces"]
         views = [FACTUAL] if self._kept is None else [FACTUAL, COUNTERFACTUAL]
         tables = {view: np.empty((len(ids), len(self.classes)), dtype=np.float64) for view in views}
-        order = np.argsort(lengths, kind="stable")
-        groups = [order[start : start + self._batch_size] for start in range(0, len(order), self._batch_size)]
-        per_piece = max(1, _PIECE // self._batch_size)
         self.model.eval()
         done = 0
-        for start in range(0, len(groups), per_piece):
-            piece = groups[start : start + per_piece]
+        for piece in length_grouped_pieces(lengths, self._batch_size, at_once=_PIECE):
             answers = self._run(self._answer, [self._collate(read(chosen)) for chosen in piece])
             for chosen, answer in zip(piece, answers, strict=True):
                 for view, probabilities in answer.items():
                     tables[view][chosen] = probabilities
             done += sum(map(len, piece))
             if progress is not None:
-                progress(done, len(order))
+                progress(done, len(lengths))
         factual, counterfactual = tables[FACTUAL], tables.get(COUNTERFACTUAL)
         final: Any = factual
         if counterfactual is not None:

@@ -5,17 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import cast
 
-import torch
-
 from cider.debiasing.causal_head import CausalHead
-from cider.prediction.engine import FoldPredictor, check_alignment
+from cider.prediction.engine import FoldPredictor, best_device, check_alignment
 from cider.prediction.masks import SCHEME
 from cider.prediction.target import OpenTarget, Target, saved_target
 from cider.prediction.text_cache import TextFeatureCache
 from cider.recipe.settings import EvaluationPrecision
 from cider.runs.experiment import Experiment
 from cider.runs.folder import RunFolder
-from cider.runs.integrity import WEIGHTS, read_digests, recorded_digest
+from cider.runs.state import WEIGHTS, read_digests, recorded_digest
 from cider.scoring.conditions import Condition, SweepPlan
 from cider.scoring.prediction_frame import (
     SCORED_FOLDS,
@@ -79,7 +77,7 @@ def predict_sweep(
     }
     if any(missing.values()):
         experiments = {"valid": experiment, "test": on.experiment if on else experiment}
-        _predict(run, experiments, folder, missing, identities, progress)
+        _predict(run, experiments, folder, missing, identities, precision, progress)
     return collect(folder, plan, identities)
 
 
@@ -122,7 +120,7 @@ def evaluated_statistics(experiment: Experiment, encoder: TextEncoder, fold: str
 
 
 def _identity(run: RunFolder, experiment: Experiment, precision: str) -> Identity:
-    """Everything that decides predictions, as digests."""
+    """Return everything that decides predictions, as digests."""
     kept = experiment.kept_token_ids().tolist() if experiment.recipe.model.debiases_language else None
     return {
         "checkpoint": run.weights_digest(),
@@ -136,7 +134,7 @@ def _identity(run: RunFolder, experiment: Experiment, precision: str) -> Identit
 
 
 def _is_there(folder: PredictionFolder, condition: Condition, fold: str, identity: Identity) -> bool:
-    """Whether a table of exactly this exists.
+    """Return whether a table of exactly this exists.
 
     Raises:
         DamagedRunError: there is a table, and it is damaged or was changed.
@@ -155,11 +153,12 @@ def _predict(
     folder: PredictionFolder,
     missing: dict[str, list[Condition]],
     identities: dict[str, Identity],
+    precision: EvaluationPrecision,
     progress: Progress | None,
 ) -> None:
     experiment = experiments["valid"]
     recipe = experiment.recipe
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = best_device()
     model = experiment.build_model()
     evaluated = None
     if isinstance(model.head, CausalHead) and missing["test"]:
@@ -177,9 +176,8 @@ def _predict(
             experiments[fold],
             fold,
             device=device,
-            batch_size=recipe.evaluation.batch_size,
             kept_token_ids=kept,
-            bf16=identities[fold]["precision"] == "bf16",
+            precision=precision,
         )
         texts = TextFeatureCache(model.text_encoder, pad_id=experiment.special.pad)
         for condition in conditions:

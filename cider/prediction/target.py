@@ -24,7 +24,7 @@ _SAME_CORPUS = 0.5
 
 @dataclass(frozen=True)
 class Target:
-    """What a run is tested on in place of the test fold of its own split: names in the workspace, or paths.
+    """Test data in place of the test fold of a run's own split: names in the workspace, or paths.
 
     Attributes:
         dataset: of the workspace; with two paths a name for folders and reports.
@@ -52,7 +52,7 @@ class OpenTarget:
 
     @property
     def identity(self) -> Identity:
-        """What test predictions belong to beside the run."""
+        """Digests that test predictions belong to, besides those of the run."""
         store = self.experiment.store
         return {
             TARGET: self.name,

@@ -95,7 +95,7 @@ class TextFeatureCache:
 
 
 class _Lookup(nn.Module):
-    """Stands where the text encoder was."""
+    """Module in place of the text encoder."""
 
     def __init__(self, texts: TextFeatureCache) -> None:
         super().__init__()

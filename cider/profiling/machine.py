@@ -13,12 +13,12 @@ _PROCESSORS = Path("/proc/cpuinfo")
 
 
 def memory_now() -> int | None:
-    """Bytes of main memory this process holds (resident set); None where the system does not tell."""
+    """Bytes of main memory this process holds (resident set); None where the system does not report it."""
     return _status("VmRSS")
 
 
 def peak_memory() -> int | None:
-    """Most bytes of main memory this process has held so far; None where the system does not tell."""
+    """Most bytes of main memory this process has held so far; None where the system does not report it."""
     # getrusage() would also count what the parent held before this process began: it survives exec.
     peak = _status("VmHWM")
     if peak is not None or sys.platform == "win32":

@@ -18,11 +18,12 @@ import torch
 from cider.models.backbone_model import causal_parameter_count, count_parameters
 from cider.models.own_code import load_code, loaded_files
 from cider.profiling.machine import device_name, memory_now, peak_memory
-from cider.profiling.parts import LOADING, OPTIMISER, OTHER, PartTimer, Span, parts_of, timed_parts
+from cider.profiling.parts import OTHER, parts_of, recorded_parts, seconds_by_part
 from cider.profiling.result import Memory, Parameters, Profile, Seconds
 from cider.recipe.schema import Recipe
 from cider.runs.experiment import Experiment
 from cider.runs.folder import RunFolder
+from cider.training.step_parts import LOADING, OPTIMISER, Span
 from cider.training.trainer import EpochRecord, Trainer
 from mer_data.errors import RecipeError, RunError
 from mer_data.torch_data.batches import make_loader
@@ -140,24 +141,20 @@ class _Stopwatch:
         self.host_peak: int | None = None
         self.device_peak: int | None = None
         self._trainer = trainer
-        self._timer = PartTimer(self.device)
-        self._timing = ExitStack()
-        self._views: list[list[float]] = []
-        self._seen = 0
+        self._recording = ExitStack()
+        self._spans: list[Span] = []
         self._started = time.perf_counter()
 
-    def after_step(self, step: int, total: int, _text: str) -> None:
+    def after_step(self, step: int, total: int, _text: str = "", /) -> None:
         """`Trainer.fit` calls it after every step."""
         seconds = time.perf_counter() - self._started
         if not self.plain:
             if step == total:
                 self.plain, self.num_steps = seconds, total
             return
-        self._views.append(_split(self._timer.spans[self._seen :]))
-        self._seen = len(self._timer.spans)
         if step == total:
             self.timed = seconds
-            self._timing.close()  # validation calls the same modules, from several threads
+            self._recording.close()  # validation calls the same modules, from several threads
 
     def after_epoch(self, record: EpochRecord) -> None:
         """`Trainer.fit` calls it after every epoch's validation."""
@@ -166,18 +163,23 @@ class _Stopwatch:
             self.host_peak = peak_memory()
             if self.device.type == "cuda":
                 self.device_peak = torch.cuda.max_memory_allocated(self.device)
-            self._timing.enter_context(timed_parts(self._trainer.model, self._timer))
+            self._spans = self._recording.enter_context(recorded_parts(self._trainer.model))
         self._started = time.perf_counter()
 
     def shares(self) -> dict[str, float]:
         """Share of the second epoch's steps of every part."""
-        seconds = {part: self._timer.seconds.get(part, 0.0) for part in parts_of(self._trainer.model)}
+        found = seconds_by_part(self._spans)
+        seconds = {part: found.get(part, 0.0) for part in parts_of(self._trainer.model)}
         seconds[OTHER] = self.timed - sum(seconds.values())
         return {part: value / self.timed for part, value in seconds.items()}
 
     def views(self) -> list[float]:
         """Mean seconds per step of what comes before each of its optimiser steps, in the second epoch."""
-        means: list[float] = np.mean(self._views, axis=0).tolist()
+        begins = [place for place, span in enumerate(self._spans) if span.part == LOADING]
+        steps = zip(begins, [*begins[1:], None], strict=True)
+        means: list[float] = np.mean(
+            [_split(self._spans[begin:end]) for begin, end in steps], axis=0
+        ).tolist()
         return means
 
 

@@ -1,35 +1,33 @@
-"""Seconds per part of a training step, taken from outside.
+"""Seconds per part of a training step.
 
-Nothing in the model or the trainer is written for it: modules get hooks, and the functions that a step calls
-are wrapped, for as long as ``timed_parts`` is open.
+Training marks its own parts (`cider.training.step_parts`). The parts of a model are its modules, marked by
+hooks for as long as ``recorded_parts`` is open.
 """
 
 from __future__ import annotations
 
-import inspect
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from functools import partial, wraps
-from types import ModuleType
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
-from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from cider.models.backbone_model import BackboneModel, SentimentModel
-from cider.training import losses as objectives
-from cider.training import one_step, two_step
-from cider.training import step as training_step
-from cider.training import trainer as training
-from mer_data.torch_data import missing
-from mer_data.torch_data.batches import Batch, load_batches
+from cider.training.step_parts import (
+    BACKWARD,
+    LOADING,
+    LOSSES,
+    MISSING,
+    OPTIMISER,
+    Span,
+    record_spans,
+    step_part,
+)
 
-LOADING, MISSING, LOSSES = "data loading", "missing patterns", "losses"
-BACKWARD, ENCODER_BACKWARD = "backward", "backward of the encoder"
-OPTIMISER, OTHER = "optimiser", "other"
+ENCODER_BACKWARD, OTHER = "backward of the encoder", "other"
 BACKBONE, TEXT_ENCODER, HEAD = "backbone", "text encoder", "head"
 #: Parts of the model, and the attributes of `CIDer` that they are.
 MODEL_PARTS: dict[str, tuple[str, ...]] = {
@@ -44,176 +42,95 @@ MODEL_PARTS: dict[str, tuple[str, ...]] = {
 
 
 def parts_of(model: SentimentModel) -> tuple[str, ...]:
-    """Names of the parts of a training step with ``model``, in order."""
+    """Return the names of the parts of a training step with ``model``, in order."""
     own = (TEXT_ENCODER, BACKBONE, HEAD) if isinstance(model, BackboneModel) else tuple(MODEL_PARTS)
     return (LOADING, MISSING, *own, LOSSES, BACKWARD, ENCODER_BACKWARD, OPTIMISER, OTHER)
 
 
-@dataclass(frozen=True)
-class Span:
-    """A part, when it began and when it ended, in seconds of a clock."""
-
-    part: str
-    start: float
-    end: float
-
-
-class PartTimer:
-    """Adds up the seconds of named parts; a part inside another counts for the outer one.
-
-    Attributes:
-        seconds: of each part.
-        spans: every time a part was in, in order.
-    """
-
-    def __init__(self, device: torch.device | str = "cpu") -> None:
-        """Time work on ``device``; a GPU is waited for at both ends of a part."""
-        self.seconds: dict[str, float] = {}
-        self.spans: list[Span] = []
-        self._device = torch.device(device)
-        self._open: list[str] = []
-        self._started = 0.0
-
-    def start(self, name: str) -> None:
-        """Enter a part."""
-        if not self._open:
-            self._started = self.now()
-        self._open.append(name)
-
-    def stop(self) -> None:
-        """Leave the part entered last."""
-        name = self._open.pop()
-        if not self._open:
-            self._add(name)
-
-    def turn_into(self, name: str) -> None:
-        """Leave the outermost part for another one, which is left in its place."""
-        if self._open:
-            self._add(self._open[0])
-            self._open[0] = name
-
-    def _add(self, name: str) -> None:
-        """Count what has passed for ``name``."""
-        end = self.now()
-        self.seconds[name] = self.seconds.get(name, 0.0) + end - self._started
-        self.spans.append(Span(name, self._started, end))
-        self._started = end
-
-    def now(self) -> float:
-        """Seconds of a clock, read when the device has done what it was given."""
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
-        return time.perf_counter()
-
-    def wrap(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """``function``, timed as a part."""
-
-        @wraps(function)
-        def timed(*arguments: Any, **options: Any) -> Any:
-            self.start(name)
-            try:
-                return function(*arguments, **options)
-            finally:
-                self.stop()
-
-        return timed
-
-
 @contextmanager
-def timed_parts(model: SentimentModel, timer: PartTimer) -> Iterator[None]:
-    """Time every part of the steps that a `Trainer` takes with ``model``."""
+def recorded_parts(model: SentimentModel) -> Iterator[list[Span]]:
+    """Record the parts of the steps that a `Trainer` takes with ``model``.
+
+    Yields:
+        Spans in order, none inside another; filled when the context ends.
+    """
+    spans: list[Span] = []
+    entered: list[ExitStack] = []
     with ExitStack() as stack:
-        for module, enter, leave in _hooks(model, timer):
-            stack.callback(module.register_forward_pre_hook(enter).remove)
-            stack.callback(module.register_forward_hook(leave).remove)
-        if isinstance(model, BackboneModel):
-            encode = timer.wrap(BACKBONE, model.backbone.encode)
-            stack.enter_context(_replaced(model.backbone, "encode", encode))
-        encoded = model.text_encoder.register_forward_hook(partial(_watch_gradient, timer))
-        stack.callback(encoded.remove)
-        step_begins = register_optimizer_step_pre_hook(partial(_enter, timer, OPTIMISER))
-        step_ends = register_optimizer_step_post_hook(partial(_leave, timer))
-        stack.callback(step_begins.remove)
-        stack.callback(step_ends.remove)
-        for place, name, part in _functions():
-            stack.enter_context(_replaced(place, name, timer.wrap(part, getattr(place, name))))
-        stack.enter_context(_replaced(training, "load_batches", _timed_loader(timer)))
-        yield
+        for part, module in _modules(model):
+            stack.callback(module.register_forward_pre_hook(partial(_enter, entered, part)).remove)
+            stack.callback(module.register_forward_hook(partial(_leave, entered)).remove)
+        stack.callback(model.text_encoder.register_forward_hook(_watch_gradient).remove)
+        measured = stack.enter_context(record_spans(next(model.parameters()).device))
+        yield spans
+    spans += disjoint(measured)
 
 
-Hook = Callable[..., None]
+def disjoint(spans: Iterable[Span]) -> list[Span]:
+    """Return spans of which none is inside another: an inner part interrupts the outer one.
+
+    The encoder's part of a backward pass is known by its beginning alone, an empty span, and lasts as long as
+    the backward pass.
+    """
+    open_spans: list[Span] = []
+    found: list[Span] = []
+
+    def close(until: float) -> None:
+        while open_spans and open_spans[-1].end <= until:
+            ended = open_spans.pop()
+            found.append(ended)
+            if open_spans:  # the outer part goes on where the inner one ended
+                open_spans[-1] = replace(open_spans[-1], start=ended.end)
+
+    for span in sorted(spans, key=lambda span: (span.start, -span.end)):
+        close(span.start)
+        if open_spans:
+            outer = open_spans[-1]
+            found.append(replace(outer, end=span.start))
+            if span.part == ENCODER_BACKWARD:
+                open_spans[-1] = replace(span, end=outer.end)
+                continue
+        open_spans.append(span)
+    close(float("inf"))
+    return [span for span in found if span.start < span.end]
 
 
-def _hooks(model: SentimentModel, timer: PartTimer) -> Iterator[tuple[nn.Module, Hook, Hook]]:
-    """Modules with what happens when they are entered and left."""
-    left = partial(_leave, timer)
+def seconds_by_part(spans: Sequence[Span]) -> dict[str, float]:
+    """Add up the spans of each part."""
+    seconds: dict[str, float] = {}
+    for span in spans:
+        seconds[span.part] = seconds.get(span.part, 0.0) + span.end - span.start
+    return seconds
+
+
+def _modules(model: SentimentModel) -> Iterator[tuple[str, nn.Module]]:
+    """Modules that are called in a forward pass, each with its part."""
     if isinstance(model, BackboneModel):
-        # It is called inside of ``encode``: there it interrupts the backbone.
-        yield model.text_encoder, partial(_turn, timer, TEXT_ENCODER), partial(_turn, timer, BACKBONE)
-        yield model.head, partial(_enter, timer, HEAD), left
+        # Of the forward pass, what is neither text encoder nor head is the backbone's.
+        yield from ((BACKBONE, model), (TEXT_ENCODER, model.text_encoder), (HEAD, model.head))
         return
     for part, attributes in MODEL_PARTS.items():
         for module in (getattr(model, name) for name in attributes):
-            # Of a list of modules its members are called, for the list is not.
+            # A list of modules is not called itself; its members are.
             for one in module if isinstance(module, nn.ModuleList) else [module]:
-                yield one, partial(_enter, timer, part), left
+                yield part, one
 
 
-def _functions() -> Iterator[tuple[Any, str, str]]:
-    """Where a training step looks a function up, its name there, and its part."""
-    for name in _own_functions(objectives, objectives):
-        yield objectives, name, LOSSES
-    for step in (training_step, two_step, one_step):
-        for name in _own_functions(step, missing):
-            yield step, name, MISSING
-    yield BackboneModel, "auxiliary_loss", LOSSES
-    yield torch.Tensor, "backward", BACKWARD
+def _enter(entered: list[ExitStack], part: str, *_: Any) -> None:
+    entered.append(ExitStack())
+    entered[-1].enter_context(step_part(part))
 
 
-def _own_functions(place: ModuleType, origin: ModuleType) -> list[str]:
-    """Names in ``place`` of functions that ``origin`` defines."""
-    return [
-        name
-        for name, one in inspect.getmembers(place, inspect.isfunction)
-        if one.__module__ == origin.__name__
-    ]
+def _leave(entered: list[ExitStack], *_: Any) -> None:
+    entered.pop().close()
 
 
-def _timed_loader(timer: PartTimer) -> Callable[..., Iterator[Batch]]:
-    """What takes the place of ``load_batches``: the same batches, timed one by one."""
+def _watch_gradient(_module: nn.Module, _inputs: Any, features: torch.Tensor) -> None:
+    """Mark when the encoder's features have their gradient: the rest of the backward pass is its own."""
 
-    def batches(*arguments: Any, **options: Any) -> Iterator[Batch]:
-        waiting = iter(load_batches(*arguments, **options))
-        following = timer.wrap(LOADING, partial(next, waiting, None))
-        while (batch := following()) is not None:
-            yield batch
+    def mark(_gradient: torch.Tensor) -> None:
+        with step_part(ENCODER_BACKWARD):
+            pass
 
-    return batches
-
-
-def _enter(timer: PartTimer, part: str, *_: Any) -> None:
-    timer.start(part)
-
-
-def _turn(timer: PartTimer, part: str, *_: Any) -> None:
-    timer.turn_into(part)
-
-
-def _leave(timer: PartTimer, *_: Any) -> None:
-    timer.stop()
-
-
-def _watch_gradient(timer: PartTimer, _module: nn.Module, _inputs: Any, features: Any) -> None:
-    """The encoder stands first: once its features have their gradient, the rest of a backward is its own."""
     if features.requires_grad:
-        features.register_hook(lambda _gradient: timer.turn_into(ENCODER_BACKWARD))
-
-
-@contextmanager
-def _replaced(place: Any, name: str, value: Any) -> Iterator[None]:
-    before = getattr(place, name)
-    setattr(place, name, value)
-    try:
-        yield
-    finally:
-        setattr(place, name, before)
+        features.register_hook(mark)

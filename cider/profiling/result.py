@@ -1,4 +1,4 @@
-"""What a profile found, as values and as lines for a person."""
+"""Result of a profile, as values and as lines for a person."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class PaperRow:
     machine: str = "CMU-MOSI, BERT base, NVIDIA Quadro RTX 8000"
 
     def cells(self) -> dict[str, str]:
-        """Its values by the line they stand in."""
+        """Return its values by the line they belong to."""
         return {
             "Parameters without encoder": _number(self.parameters_without_encoder),
             "  of them MACI": _number(self.parameters_of_maci),
@@ -46,7 +46,7 @@ class Parameters:
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes; None where there is no such thing, or the system does not tell.
+    """Bytes; None where there is no such thing, or the system does not report it.
 
     Attributes:
         host_before: main memory before the first step: libraries, model, optimiser, validation fold.
@@ -86,7 +86,7 @@ class Seconds:
 
 @dataclass(frozen=True)
 class Profile:
-    """What training by a recipe costs.
+    """Costs of training by a recipe.
 
     Attributes:
         recipe: its name.
@@ -124,7 +124,7 @@ class Profile:
         return PAPER if self.model == "cider" else None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, with the paper's row beside."""
+        """Return plain values, with the paper's row."""
         return {**asdict(self), "paper_table_vi": None if self.paper is None else asdict(self.paper)}
 
     def lines(self) -> list[str]:

@@ -121,6 +121,11 @@ def recipe_folder() -> Path:
     return resource_folder(Path(__file__).resolve().parents[1], "recipes")
 
 
+def known_recipes() -> list[str]:
+    """Return the names of the packaged recipes."""
+    return sorted(found.stem for found in recipe_folder().glob("*.yaml"))
+
+
 def find_recipe(name: str | Path) -> Path:
     """The recipe at path ``name``, or the packaged one of that name.
 
@@ -134,7 +139,7 @@ def find_recipe(name: str | Path) -> Path:
     named = path.suffix in ("", ".yaml") and (name == path.name or path.parent.name == "recipes")
     if named and packaged.is_file():
         return packaged
-    known = sorted(found.stem for found in recipe_folder().glob("*.yaml"))
+    known = known_recipes()
     raise RecipeError(
         f"no recipe {name!r}",
         expected=f"a YAML file or one of {', '.join(known)}",
@@ -175,7 +180,7 @@ def load_recipe(
 
 @dataclass
 class _Origins:
-    """Where the values of a recipe came from: lines of its file, and overrides by their keys."""
+    """Origins of the values of a recipe: lines of its file, and overrides by their keys."""
 
     document: YamlDocument
     overridden: dict[Place, str] = field(default_factory=dict)

@@ -53,7 +53,7 @@ class DataSettings(StrictModel):
 
 
 class _AnyModel(StrictModel):
-    """What every model has.
+    """Settings of every model.
 
     ``maci`` names the halves of causal inference that are on. ``classifier_start`` says how the classifiers
     of the causal head start: each from weights of its own, or all from the same.
@@ -66,12 +66,12 @@ class _AnyModel(StrictModel):
 
     @property
     def debiases_label(self) -> bool:
-        """Whether the multimodal causal module is on."""
+        """Return whether the multimodal causal module is on."""
         return self.maci in ("label", "both")
 
     @property
     def debiases_language(self) -> bool:
-        """Whether counterfactual text is used at evaluation."""
+        """Return whether counterfactual text is used at evaluation."""
         return self.maci in ("language", "both")
 
 
@@ -112,7 +112,7 @@ def model_of_its_name(value: object) -> object:
 
 
 class MissingSettings(StrictModel):
-    """What is removed in training: one rate in [0, 1) per utterance, or (R's way) a new one per position.
+    """Missing features in training: one rate in [0, 1) per utterance, or (R's way) a new one per position.
 
     Pattern ``none`` trains on complete data; CIDer, which compares complete with incomplete, refuses it.
     """
@@ -155,14 +155,14 @@ class TrainingSettings(StrictModel):
 
 
 class SelectionSettings(StrictModel):
-    """What decides on the validation fold when to stop and which epoch to keep: a mean over rates."""
+    """Criterion on the validation fold for when to stop and which epoch to keep: a mean over rates."""
 
     metric: Literal["loss", Metric] = "loss"
     rates: Rates = (0.0,)
 
 
 class EvaluationSettings(StrictModel):
-    """What ``cider evaluate`` measures, and how (method section 6).
+    """Settings of ``cider evaluate`` (method section 6).
 
     Attributes:
         pattern: missing pattern; smm takes its seven cases in place of the rates.

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from logging import getLogger
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from cider.runs.tensor_files import save_tensors
 from mer_data.errors import RunError, WriteError
 from mer_data.files.writing import complete_or_absent, sha256_file, sha256_text, sync_folder, write_json
+from mer_data.progress import Tell
 
 _FORMAT, _VERSION = "cider training checkpoint", 1
 _STATE = "state.json"
@@ -58,7 +60,7 @@ class TrainingCheckpoints:
     keep = 2
 
     def __init__(self, folder: Path) -> None:
-        """Those in ``folder``, which appears with the first."""
+        """Use ``folder``, which appears with the first checkpoint."""
         self._folder = folder
 
     def save(
@@ -97,12 +99,14 @@ class TrainingCheckpoints:
             shutil.rmtree(partial, ignore_errors=True)  # where the disk is full, room is needed
             raise
         shutil.rmtree(target, ignore_errors=True)
+        # The rename makes the checkpoint appear as a whole; only after the folder is on the disk may an older
+        # one go, so that a power cut at any moment leaves a whole one.
         partial.rename(target)
         sync_folder(self._folder)
         for old in self.epochs()[self.keep :]:
             shutil.rmtree(self._path(old))
 
-    def newest(self, warn: Callable[[str], None] = _log.warning) -> Checkpoint:
+    def newest(self, warn: Tell = _log.warning) -> Checkpoint:
         """The newest checkpoint that is whole.
 
         Args:
@@ -162,7 +166,7 @@ class TrainingCheckpoints:
                 state = json.loads((self._path(epoch) / _STATE).read_text(encoding="utf-8"))["state"]
                 digests.add(str(state["files"]["best.safetensors"]))
             except (OSError, ValueError, KeyError, TypeError):
-                continue  # `newest` tells of damage; here another checkpoint may know
+                continue  # `newest` warns of damage; another checkpoint may have the digest
         return digests
 
     def clear(self) -> None:
@@ -184,9 +188,31 @@ def link_or_copy(source: Path, target: Path) -> None:
     """``target`` becomes the file ``source`` at once, without a copy where the file system has links."""
     with complete_or_absent(target) as partial:
         try:
-            os.link(source, partial)
+            os.link(source, partial)  # the best weights are in up to two checkpoints and cost space once
         except OSError:
             shutil.copyfile(source, partial)
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write tensors by name as safetensors; the file appears only when complete.
+
+    Args:
+        tensors: on any device.
+        path: of the file.
+
+    Raises:
+        WriteError: the disk is full.
+    """
+    with complete_or_absent(path) as partial:
+        try:
+            save_file({name: value.detach().contiguous().cpu() for name, value in tensors.items()}, partial)
+        except SafetensorError as error:
+            # The library gives the number in its text alone; a full disk is told as for every other file.
+            reason = re.search(r"os error (\d+)", str(error))
+            if reason is None:
+                raise
+            number = int(reason[1])
+            raise OSError(number, os.strerror(number), str(partial)) from error
 
 
 def _digest(state: dict[str, Any]) -> str:

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from cider.debiasing.causal_head import CausalHead
 from cider.model.architecture import FeatureShapes
 from cider.models.backbone_model import SentimentModel
 from cider.models.build import build_model
 from cider.models.plug_in import MaciInputs
 from cider.recipe.schema import Recipe
 from cider.recipe.settings import ModelSettings
-from cider.runs.inputs import Kind, RunInputs
-from cider.runs.split_inputs import SplitInput, statistics_input, vocabulary_input
+from cider.runs.inputs import Kind, RunInputs, SplitInput, statistics_input, vocabulary_input
 from mer_data.errors import RecipeError, SplitError
+from mer_data.progress import Progress, Tell
 from mer_data.splits import SplitManifest
-from mer_data.statistics.class_statistics import ClassStatistics, statistics_origin
-from mer_data.statistics.vocabulary import load_kept_tokens, vocabulary_origin
+from mer_data.statistics.class_statistics import ClassStatistics, class_statistics, statistics_origin
+from mer_data.statistics.vocabulary import counterfactual_vocabulary, load_kept_tokens, vocabulary_origin
 from mer_data.store.choose import choose_store
 from mer_data.store.reader import FeatureStore
 from mer_data.tasks import Task, get_task
@@ -32,7 +33,7 @@ from mer_data.workspace import Workspace
 
 @dataclass
 class Experiment:
-    """What training and evaluation read.
+    """Inputs of training and evaluation.
 
     Attributes:
         recipe: the resolved recipe.
@@ -148,6 +149,21 @@ class Experiment:
                 special=self.special,
             )
 
+    def starting_model(self) -> SentimentModel:
+        """Build the model that training begins with, with its class statistics.
+
+        Raises:
+            MerDataError: statistics or vocabulary are missing, or of something else.
+        """
+        model = self.build_model()
+        if isinstance(model.head, CausalHead):
+            model.head.use(self.class_statistics(cast(TextEncoder, model.text_encoder)))
+            if self.recipe.model.classifier_start == "equal":
+                model.head.equalise_classifiers()
+        if self.recipe.model.debiases_language:
+            self.kept_token_ids()  # evaluation needs it; a lack is better found now than after hours
+        return model
+
     def class_statistics(self, encoder: TextEncoder) -> ClassStatistics:
         """The class statistics of exactly this store, split, task and text encoder; of a run, its own."""
         source = statistics_input(self.recipe, self.store.path, self.split_path)
@@ -163,8 +179,31 @@ class Experiment:
         path = self._read_path("vocabulary", source)
         return load_kept_tokens(path, origin, self.task, command=source.command)
 
+    def make_missing_inputs(self, tell: Tell, *, progress: Progress | None = None) -> None:
+        """Write what ``mer-data statistics`` and ``mer-data counterfactual-vocab`` would, as far as needed.
+
+        Files that are there stay as they are; whether they fit is checked when they are read.
+
+        Args:
+            tell: called with a line about every file that is made.
+            progress: of the statistics, called with utterances done and in total.
+
+        Raises:
+            StatisticsError: the training fold is empty.
+        """
+        store, split, task = self.store, self.split, self.task
+        statistics = statistics_input(self.recipe, store.path, self.split_path)
+        if statistics.is_missing:
+            tell(f"Class statistics are not there: computing {statistics.save_path}.")
+            encoder = load_text_encoder(self.recipe.model.text_encoder, store.tokenizer)
+            class_statistics(store, split, task, encoder, progress=progress).save(statistics.save_path)
+        vocabulary = vocabulary_input(self.recipe, store.path, self.split_path)
+        if vocabulary.is_missing:
+            tell(f"The counterfactual vocabulary is not there: counting {vocabulary.save_path}.")
+            counterfactual_vocabulary(store, split, task).save(vocabulary.save_path)
+
     def maci_inputs(self) -> MaciInputs:
-        """What `cider.models.plug_in.with_maci` needs, as far as ``model.maci`` of the recipe asks for it.
+        """Return what `cider.models.plug_in.with_maci` needs, as far as ``model.maci`` asks for it.
 
         Raises:
             MerDataError: statistics or vocabulary are missing, or of another store, split, task or encoder.
@@ -177,7 +216,7 @@ class Experiment:
         return MaciInputs(self.task.num_classes, statistics, kept, self.special)
 
     def input_paths(self) -> dict[Kind, Path | None]:
-        """Where everything is that the experiment reads; None of what its model does not read."""
+        """Return the paths of all inputs; None for those that the model does not read."""
         statistics = statistics_input(self.recipe, self.store.path, self.split_path)
         vocabulary = vocabulary_input(self.recipe, self.store.path, self.split_path)
         return {

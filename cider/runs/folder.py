@@ -15,13 +15,21 @@ from safetensors.torch import load_file
 
 from cider.models.backbone_model import SentimentModel
 from cider.recipe.schema import Recipe, load_recipe
-from cider.runs.checkpoints import TrainingCheckpoints
+from cider.runs.checkpoints import TrainingCheckpoints, save_tensors
 from cider.runs.experiment import Experiment
-from cider.runs.folder_state import CHECKPOINTS, PROVENANCE, RECIPE, FolderState, Stage, require_run
 from cider.runs.inputs import RunInputs
-from cider.runs.integrity import RESULT, WEIGHTS, check_file
 from cider.runs.provenance import provenance_of, read_provenance, tell_other_code
-from cider.runs.tensor_files import save_tensors
+from cider.runs.state import (
+    CHECKPOINTS,
+    PROVENANCE,
+    RECIPE,
+    RESULT,
+    WEIGHTS,
+    FolderState,
+    Stage,
+    check_file,
+    require_run,
+)
 from mer_data.errors import DamagedRunError, RunError
 from mer_data.files.writing import naming_full_disk, sha256_file, write_json, write_text
 
@@ -91,7 +99,7 @@ class RunFolder:
         write_json(self.provenance_path, provenance_of(experiment, self.recipe_path))
 
     def _replaceable_stage(self) -> Stage:
-        """What is in the folder; a run whose result is damaged is a finished one."""
+        """Return the stage of the folder; a run whose result is damaged is a finished one."""
         try:
             return FolderState.read(self.path).stage
         except DamagedRunError:
@@ -247,7 +255,7 @@ class RunFolder:
             ) from error
 
     def warn_unfinished(self) -> None:
-        """Tell where the training has not ended: what is computed of the run will change."""
+        """Warn where the training has not ended: what is computed from the run will change."""
         state = FolderState.read(self.path)
         if state.stage in ("unfinished", "no epoch"):
             _log.warning(
@@ -269,7 +277,7 @@ def open_run(path: str | Path) -> tuple[RunFolder, Experiment]:
 
 
 def open_trained(path: str | Path) -> tuple[RunFolder, Experiment]:
-    """`open_run` for what reads the weights: an unfinished training is told.
+    """Open a run whose weights are read: an unfinished training is warned of.
 
     Raises:
         RunError: as `open_run`.

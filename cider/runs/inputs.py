@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cider.recipe.schema import Recipe
-from cider.runs.split_inputs import SplitInput
 from mer_data.errors import MerDataError, RunError
 from mer_data.splits import SplitManifest
 from mer_data.statistics.class_statistics import statistics_digest
@@ -35,6 +34,52 @@ _TOLD: dict[Kind, str] = {
 }
 
 
+@dataclass(frozen=True)
+class SplitInput:
+    """Class statistics or a counterfactual vocabulary.
+
+    Attributes:
+        save_path: where it is saved to.
+        read_path: the file that is read, which is there when all of it is.
+        command: the ``mer-data`` command that makes it.
+        needed: whether the model of the recipe reads it.
+    """
+
+    save_path: Path
+    read_path: Path
+    command: str
+    needed: bool
+
+    @property
+    def is_missing(self) -> bool:
+        """Return whether it must be made first."""
+        return self.needed and not self.read_path.is_file()
+
+
+def statistics_input(recipe: Recipe, store: Path, split: Path) -> SplitInput:
+    """The class statistics that label debiasing of ``recipe`` reads; store and split need not be there."""
+    encoder = recipe.model.text_encoder
+    path = Workspace(recipe.data.dataset).statistics_path(store, split, recipe.task, encoder)
+    command = f"{_command('statistics', recipe, split)} --text-encoder {encoder}"
+    return SplitInput(path, path, command, recipe.model.debiases_label)
+
+
+def vocabulary_input(recipe: Recipe, store: Path, split: Path) -> SplitInput:
+    """The vocabulary that language debiasing of ``recipe`` reads; store and split need not be there."""
+    path = Workspace(recipe.data.dataset).vocabulary_path(store, split, recipe.task)
+    command = _command("counterfactual-vocab", recipe, split)
+    return SplitInput(path, path.with_suffix(".json"), command, recipe.model.debiases_language)
+
+
+def _command(verb: str, recipe: Recipe, split: Path) -> str:
+    """The mer-data command for exactly this store, split and task."""
+    data = recipe.data
+    return (
+        f"mer-data {verb} --dataset {data.dataset} --alignment {data.alignment}"
+        f" --split {split.stem} --task {recipe.task}"
+    )
+
+
 def input_digest(kind: Kind, path: Path) -> str:
     """Digest of the content of an input, whatever the layout of its file.
 
@@ -52,7 +97,7 @@ def input_digest(kind: Kind, path: Path) -> str:
 
 
 def recorded_input(kind: Kind, path: Path | None) -> dict[str, str | None]:
-    """What a run's provenance says of one input.
+    """Return the entry of one input in a run's provenance.
 
     Args:
         kind: which.
@@ -67,7 +112,7 @@ def recorded_input(kind: Kind, path: Path | None) -> dict[str, str | None]:
 
 
 def asks_for(recipe: Recipe, trained: Recipe) -> bool:
-    """Whether a run of ``trained`` is what ``recipe`` asks for.
+    """Return whether a run of ``trained`` is what ``recipe`` asks for.
 
     A recipe that names no split asks for the only one there was; the recipe of a run names it.
     """
@@ -99,7 +144,7 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class RunInputs:
-    """What a run was trained on.
+    """Inputs that a run was trained on.
 
     Attributes:
         run: its folder.

@@ -1,4 +1,4 @@
-"""What a run was trained on and with: ``provenance.json``."""
+"""Provenance of a run, ``provenance.json``: inputs, code and versions it was trained with."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _log = getLogger(__name__)
 
 
 def provenance_of(experiment: Experiment, recipe_path: Path) -> dict[str, Any]:
-    """What a run is trained on and with.
+    """Return the provenance of a run.
 
     Args:
         experiment: what is trained.

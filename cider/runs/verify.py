@@ -1,4 +1,4 @@
-"""Whether a run folder is whole: every file that has a digest, and every table of predictions."""
+"""Check of a run folder: every file that has a digest, and every table of predictions."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from safetensors import SafetensorError, safe_open
 from cider.runs.checkpoints import TrainingCheckpoints
 from cider.runs.experiment import Experiment
 from cider.runs.folder import RunFolder
-from cider.runs.folder_state import FolderState, require_run
 from cider.runs.inputs import RunInputs
-from cider.runs.integrity import RESULT, SEALED, check_file, read_digests
 from cider.runs.provenance import read_provenance
+from cider.runs.state import RESULT, SEALED, FolderState, check_file, read_digests, require_run
 from cider.scoring.prediction_frame import check_table
 from mer_data.errors import MerDataError, RecipeError, RunError
 from mer_data.files.writing import sha256_file
@@ -24,7 +23,7 @@ from mer_data.files.writing import sha256_file
 
 @dataclass(frozen=True)
 class RunCheck:
-    """What a check of a run found.
+    """Findings of a check of a run.
 
     Attributes:
         run: its folder.
@@ -116,7 +115,7 @@ def _check_tensors(run: RunFolder) -> None:
 
 
 def _notes(folder: Path) -> Iterator[str]:
-    """What is no damage."""
+    """Yield findings that are no damage."""
     if _is_finished(folder) and not _is_sealed(folder):
         yield "the run was trained before runs had digests: its files could not be compared"
     for path in sorted(folder.rglob(".*.partial")):

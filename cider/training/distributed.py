@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import gather, reduce
 from torch import Tensor, nn
 
+from cider.training.launch import world_size
 from mer_data.errors import RunError
 
 T = TypeVar("T")
@@ -22,7 +22,7 @@ _STOPPED = "another process of this training failed"
 
 
 class StoppedElsewhereError(RunError):
-    """Another process of this training failed; it tells why."""
+    """Another process of this training failed, and prints why."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class Processes:
 
     @classmethod
     def launched(cls) -> Processes:
-        """Those of the launch; without an accelerator they are processors that talk over gloo."""
-        several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+        """Return the processes of the launch; without a GPU they are processors that talk over gloo."""
+        several = world_size() > 1
         # Step one leaves the reconstruction heads without gradients (torch wonders, once, why step two does
         # not). Buffers never change; sending them would be a collective call inside `fail_together`.
         parallel = DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False)
@@ -55,13 +55,13 @@ class Processes:
 
     @property
     def device(self) -> torch.device:
-        """Where this process computes."""
+        """Device of this process."""
         device: torch.device = self.accelerator.device
         return device
 
     @property
-    def count(self) -> int:
-        """How many there are."""
+    def world_size(self) -> int:
+        """Number of processes."""
         return int(self.accelerator.num_processes)
 
     @property
@@ -71,7 +71,7 @@ class Processes:
 
     @property
     def is_main(self) -> bool:
-        """Whether this one writes files and prints."""
+        """Return whether this process writes files and prints."""
         return self.rank == 0
 
     def parallel(self, module: M) -> M:
@@ -82,14 +82,15 @@ class Processes:
         return prepared
 
     def share(self, items: Sequence[T]) -> list[T]:
-        """Every ``count``-th item from ``rank`` on: the shares together are the items, each once."""
-        return list(items[self.rank :: self.count])
+        """Every ``world_size``-th item from ``rank`` on: the shares together are the items, each once."""
+        return list(items[self.rank :: self.world_size])
 
     def shard_or_dummy(self, items: Sequence[T]) -> tuple[list[T], int]:
         """This process's share of ``items`` and its length; of too few items the first stands in, length 0.
 
         A process without items must still run the model, for the others wait for its gradients.
         """
+        # Data parallelism waits for every process in every backward pass: none may leave a step out.
         own = self.share(items)
         return (own, len(own)) if own else (list(items[:1]), 0)
 
@@ -100,23 +101,25 @@ class Processes:
             part: (n, ...) rows of this process's share; rows of a stand-in are ignored.
             total: rows that were shared.
         """
-        if self.count == 1:
+        if self.world_size == 1:
             return part
-        longest = -(-total // self.count)
+        # Gathered tensors have one shape, so shares are padded to the longest; the transposition below undoes
+        # the dealing of `share`, and the padding falls behind the last row.
+        longest = -(-total // self.world_size)
         padded = part.new_zeros((longest, *part.shape[1:]))
         padded[: min(len(part), longest)] = part[:longest]
         return self.gather(padded).transpose(0, 1).flatten(0, 1)[:total]
 
     def gather(self, value: Tensor) -> Tensor:
-        """(count, *shape): the tensor of every process; all have one shape."""
-        if self.count == 1:
+        """(world_size, *shape): the tensor of every process; all have one shape."""
+        if self.world_size == 1:
             return value.unsqueeze(0)
         gathered: Tensor = gather(value.unsqueeze(0).to(self.device))
         return gathered.to(value.device)
 
     def sum(self, values: Sequence[float]) -> list[float]:
         """The sums of numbers over all processes."""
-        if self.count == 1:
+        if self.world_size == 1:
             return list(values)
         total: Tensor = reduce(torch.tensor(values, dtype=torch.float64, device=self.device), "sum")
         result: list[float] = total.tolist()
@@ -130,7 +133,7 @@ class Processes:
     def fail_together(self) -> Iterator[None]:
         """Work that every process does for itself: where one fails, none goes on and none waits.
 
-        What fails on the main process too is raised by that alone, so that it is told once.
+        What fails on the main process too is raised by that alone, so that it is printed once.
 
         Raises:
             StoppedElsewhereError: another process failed.
@@ -138,6 +141,7 @@ class Processes:
         try:
             yield
         except Exception as error:
+            # Every process takes part in this sum, failed or not; whoever left it out would block the rest.
             _, on_main = self._failures(1.0)
             if on_main and not self.is_main:
                 raise StoppedElsewhereError(_STOPPED) from error
@@ -155,7 +159,7 @@ class Processes:
             return action() if self.is_main else None
 
     def stop(self, error: RunError) -> NoReturn:
-        """Raise, on every process, what all have found; the main one tells it.
+        """Raise, on every process, what all have found; the main one prints it.
 
         Raises:
             RunError: the error, on the main process.
@@ -168,5 +172,5 @@ class Processes:
         self.accelerator.end_training()
 
     def _failures(self, failed: float) -> list[float]:
-        """How many processes failed, and whether the main one did."""
+        """Return how many processes failed, and whether the main one did."""
         return self.sum([failed, failed * self.is_main])

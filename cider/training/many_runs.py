@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from logging import getLogger
 from pathlib import Path
@@ -11,15 +11,14 @@ from typing import Literal
 from cider.recipe.schema import Recipe
 from cider.runs.experiment import Experiment
 from cider.runs.folder import RunFolder, open_run
-from cider.runs.folder_state import FolderState, refuse_nesting, require_run
 from cider.runs.inputs import asks_for, recipe_difference
-from cider.runs.integrity import read_result
+from cider.runs.state import FolderState, read_result, refuse_nesting, require_run
 from cider.training.distributed import Processes
 from cider.training.lock import only_training
-from cider.training.trainer import Progress, Trainer, TrainingResult
+from cider.training.trainer import Trainer, TrainingResult
 from mer_data.errors import DamagedRunError, RunError, WriteError
+from mer_data.progress import Progress, Tell
 
-Tell = Callable[[str], None]
 How = Literal["trained", "resumed", "kept"]
 _log = getLogger(__name__)
 
@@ -42,7 +41,7 @@ class RunOutcome:
 
     @property
     def warning(self) -> str | None:
-        """That the model has not learned; None where it has."""
+        """Warning that the model has not learned; None where it has."""
         if self.result.only_answer is None:
             return None
         model = self.recipe.model
@@ -154,7 +153,7 @@ def train_runs(
 
 
 def run_folder(recipe: Recipe, parent: str | Path = Path("runs")) -> Path:
-    """Where a run of ``recipe`` goes when nothing else is said."""
+    """Return the default folder of a run of ``recipe``."""
     parent = Path(parent)
     return parent / f"{recipe.name}-seed{recipe.seed}"
 
@@ -242,7 +241,7 @@ def _kept(run: RunFolder, recipe: Recipe, tell: Tell) -> RunOutcome | None:
 
 
 def trained_result(run: RunFolder) -> TrainingResult | None:
-    """How the training of ``run`` ended; None while it has not.
+    """Return how the training of ``run`` ended; None while it has not.
 
     Raises:
         DamagedRunError: the file that says so is damaged, or was changed.

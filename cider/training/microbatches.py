@@ -38,27 +38,36 @@ class MicroBatch:
     removed_shares: tuple[float, ...]
 
     def classification(self, output: CIDerOutput | BackboneOutput) -> Tensor:
-        """What this part adds to the mean cross-entropy of the whole batch."""
+        """Return what this part adds to the mean cross-entropy of the whole batch."""
         return self.share * objectives.classification(output.log_probabilities, self.classes)
 
 
 def split_into_microbatches(
-    batch: Batch, classes: Tensor, removed: MissingMask, *, num_real: int, most: int, processes: Processes
+    batch: Batch,
+    classes: Tensor,
+    removed: MissingMask,
+    *,
+    num_real: int,
+    max_parts: int,
+    processes: Processes,
 ) -> list[MicroBatch]:
-    """The parts of a batch, as many on every process.
+    """Split a batch into parts, equally many on every process.
 
     Args:
         batch: B utterances, this process's share of the whole batch.
         classes: (B,).
         removed: what the incomplete view loses.
-        counted: B, or 0 for a stand-in that takes no part in any mean.
-        most: parts at most; fewer where a process has fewer utterances.
+        num_real: B, or 0 for a stand-in that takes no part in any mean.
+        max_parts: parts at most; fewer where a process has fewer utterances.
         processes: those that share the whole batch.
     """
     own = [float(num_real), *(_steps(removed) if num_real else (0.0, 0.0, 0.0))]
     whole, *removed_whole = processes.sum(own)
     parts = []
-    for rows in torch.arange(len(batch)).tensor_split(min(most, max(1, int(whole) // processes.count))):
+    # Every process must cut equally often, for each backward pass waits for the others; so the number of
+    # parts is bounded by the utterances of a share, not by what this process has.
+    num_parts = min(max_parts, max(1, int(whole) // processes.world_size))
+    for rows in torch.arange(len(batch)).tensor_split(num_parts):
         inside = slice(int(rows[0]), int(rows[-1]) + 1)
         lost = rows_of(removed, inside)
         parts.append(
@@ -66,6 +75,8 @@ def split_into_microbatches(
                 batch=rows_of(batch, inside),
                 classes=classes[inside],
                 removed=lost,
+                # Shares of the whole batch, not of the part: their sum over parts and processes is 1, so that
+                # the sum of the parts' losses is the mean over the batch.
                 share=len(rows) / whole if num_real else 0.0,
                 removed_shares=tuple(
                     steps / max(total, 1.0) if num_real else 0.0

@@ -1,14 +1,20 @@
-"""What a checkpoint saves besides the weights: the optimiser, and every source of randomness."""
+"""State of a training besides the weights: the optimiser, every source of randomness, and the conditions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from cider.training.distributed import Processes
+from mer_data.errors import RunError
+from mer_data.progress import Tell
+
+_MAY_DIFFER = ("number of threads", "processor", "version of torch")
+"""Conditions that change the last digits of a sum, and by that what a training comes to."""
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer, model: nn.Module) -> dict[str, Tensor]:
@@ -73,7 +79,7 @@ class RandomSources:
         torch.manual_seed(self._seed)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Their states, those of every process: (count, bytes) uint8."""
+        """Their states, those of every process: (world_size, bytes) uint8."""
         states = {"order": self.order.get_state(), "missing": self.missing.get_state()}
         states["global"] = torch.get_rng_state()
         if self._processes.device.type == "cuda":
@@ -98,3 +104,47 @@ def _names(optimiser: torch.optim.Optimizer, model: nn.Module) -> list[str]:
     """Names of the parameters in the order in which the optimiser numbers them."""
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     return [names[id(parameter)] for group in optimiser.param_groups for parameter in group["params"]]
+
+
+def training_conditions(processes: Processes, precision: str) -> dict[str, Any]:
+    """The conditions of a training in this process, by name."""
+    device = processes.device
+    cuda = device.type == "cuda"
+    return {
+        "device": device.type,
+        "number of processes": processes.world_size,
+        "precision": precision,
+        "number of threads": torch.get_num_threads(),
+        "processor": torch.cuda.get_device_name(device) if cuda else torch.backends.cpu.get_cpu_capability(),
+        "version of torch": str(torch.__version__),
+    }
+
+
+def check_conditions(recorded: dict[str, Any], found: dict[str, Any], run: Path, warn: Tell) -> None:
+    """Compare the conditions of a checkpoint with those of now.
+
+    Args:
+        recorded: of the checkpoint; older ones know less.
+        found: of this process.
+        run: folder of the run, for messages.
+        warn: called with a line for each that differs and lets a training continue, with another result.
+
+    Raises:
+        RunError: one differs with which it cannot continue.
+    """
+    for name, value in found.items():
+        before = recorded.get(name, value)
+        if before == value:
+            continue
+        if name not in _MAY_DIFFER:
+            raise RunError(
+                f"the run was started with another {name}",
+                where=run,
+                found=value,
+                expected=before,
+                do="Resume it as it was started, or train again with --force",
+            )
+        warn(
+            f"Warning: {run} was started with another {name}: found {value}, expected {before}. It continues,"
+            " but its result may differ from that of a training that nothing stopped."
+        )

@@ -1,4 +1,4 @@
-"""What every way of training has in common: parts and processes, precision, one optimiser, finite losses."""
+"""Common part of all ways of training: micro-batches, processes, precision, optimiser, finite losses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +18,10 @@ from cider.runs.experiment import Experiment
 from cider.training.distributed import Processes
 from cider.training.microbatches import MicroBatch, map_tensors, rows_of, split_into_microbatches
 from cider.training.precision import Precision
+from cider.training.step_parts import BACKWARD, MISSING, OPTIMISER, step_part
 from mer_data.errors import RunError
 from mer_data.torch_data.batches import Batch
-from mer_data.torch_data.missing import MissingMask, ValidMask, draw, nothing, random_rates, rmfm
+from mer_data.torch_data.missing import MissingMask, ValidMask, apply, draw, nothing, random_rates, rmfm
 
 _DTYPES: dict[Precision, torch.dtype | None] = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -34,35 +35,37 @@ class TrainingStep(ABC):
     Attributes:
         optimiser: Adam over all parameters.
         scaler: of the loss, for fp16.
+        View: module around a model whose ``forward`` runs all that has parameters: data parallelism
+            synchronises the gradients of what runs inside it, and of nothing else.
     """
+
+    View: ClassVar[type[nn.Module]]
 
     def __init__(
         self,
         model: SentimentModel,
-        views: nn.Module,
         experiment: Experiment,
         processes: Processes,
         *,
         precision: Precision,
         missing: torch.Generator,
-        where: Path,
+        run_path: Path,
     ) -> None:
         """Place the model and make its optimiser.
 
         Args:
             model: to be trained, on any device.
-            views: calls the model; all that has parameters runs inside its ``forward``, for only that is
-                synchronised.
             experiment: its recipe and data.
             processes: those that train it together.
             precision: of the forward passes; weights, losses and moments are float32.
             missing: source of the missing patterns, on the device of the processes.
-            where: the run, for messages.
+            run_path: folder of the run, for messages.
         """
-        self._experiment, self._processes, self._where = experiment, processes, where
+        self._model, self._experiment = model, experiment
+        self._processes, self._run_path = processes, run_path
         self._dtype = _DTYPES[precision]
         self._missing = missing
-        self._views = processes.parallel(views)
+        self._views = processes.parallel(type(self).View(model))
         self.optimiser = torch.optim.Adam(_optimiser_groups(model, experiment), fused=True)
         self.scaler = torch.amp.GradScaler(processes.device.type, enabled=precision == "fp16")
 
@@ -72,7 +75,7 @@ class TrainingStep(ABC):
 
         Args:
             batch: this process's share, on its device.
-            counted: its length, or 0 for a stand-in that other processes count; default: its length.
+            num_real: its length, or 0 for a stand-in that other processes count; default: its length.
 
         Returns:
             What this process adds to every mean over the whole batch; alone, these are the means. The first
@@ -87,14 +90,17 @@ class TrainingStep(ABC):
         processes = self._processes
         self.optimiser.zero_grad()
         for number, part in enumerate(parts):
+            # Gradients add up; processes exchange them once, with the last part.
             last = number == len(parts) - 1
             with nullcontext() if last else processes.accelerator.no_sync(self._views):
                 with processes.fail_together():
                     judged = judge(number, part)
                 self._refuse_not_finite(part, judged)
                 # Processes average their gradients where the sum is meant.
-                processes.accelerator.backward(self.scaler.scale(judged.loss * processes.count))
-        self.scaler.step(self.optimiser)
+                with step_part(BACKWARD):
+                    processes.accelerator.backward(self.scaler.scale(judged.loss * processes.world_size))
+        with step_part(OPTIMISER):
+            self.scaler.step(self.optimiser)
         self.scaler.update()
         self.optimiser.zero_grad()
 
@@ -112,12 +118,13 @@ class TrainingStep(ABC):
             torch.from_numpy(self._experiment.task.class_of(labels)).to(batch.label.device),
             self._draw(batch),
             num_real=len(batch) if num_real is None else num_real,
-            most=self._experiment.recipe.training.gradient_accumulation,
+            max_parts=self._experiment.recipe.training.gradient_accumulation,
             processes=self._processes,
         )
 
+    @step_part(MISSING)
     def _draw(self, batch: Batch) -> MissingMask:
-        """What the incomplete view loses."""
+        """Draw what the incomplete view loses."""
         positions = ValidMask.from_batch(batch, self._experiment.special)
         missing = self._experiment.recipe.missing
         if missing.pattern == "none":
@@ -126,6 +133,11 @@ class TrainingStep(ABC):
         if missing.rate == "per_position":
             return rmfm(positions, rates, self._missing, per_position=True)
         return draw(missing.pattern, positions, rates, self._missing)
+
+    @step_part(MISSING)
+    def _incomplete(self, part: MicroBatch) -> Batch:
+        """Return the batch of a part without what it loses."""
+        return apply(part.batch, part.removed, self._experiment.special)
 
     def _refuse_not_finite(self, part: MicroBatch, judged: LossTerm) -> None:
         """Raise on every process when the loss of any is not finite.
@@ -139,7 +151,7 @@ class TrainingStep(ABC):
         index = part.batch.index.cpu()
         bad = torch.zeros(len(index), dtype=torch.bool)
         if not math.isfinite(judged.loss.item()):
-            bad = ~judged.alone(len(index)).isfinite()
+            bad = ~judged.per_sample(len(index)).isfinite()
             bad |= ~bad.any()
         # Gathered tensors have one shape, and no process has more than a batch.
         longest = max(len(index), self._experiment.recipe.training.batch_size)
@@ -150,7 +162,7 @@ class TrainingStep(ABC):
         self._processes.stop(
             RunError(
                 f"the loss is {loss} on a batch with the utterances {', '.join(ids)}",
-                where=self._where,
+                where=self._run_path,
                 do="Look at these utterances, or lower training.learning_rate",
             )
         )
@@ -165,7 +177,7 @@ class LossTerm:
     loss_of: Callable[..., Tensor]
 
     @torch.no_grad()
-    def alone(self, size: int) -> Tensor:
+    def per_sample(self, size: int) -> Tensor:
         """The loss of every utterance by itself: (size,) on the processor."""
         rows = (slice(row, row + 1) for row in range(size))
         return torch.stack([self.loss_of(*rows_of(self.compared, one)) for one in rows]).cpu()

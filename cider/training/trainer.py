@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from logging import getLogger
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,26 +17,32 @@ from cider.prediction.model_card import save_model_card
 from cider.runs.checkpoints import Checkpoint, TrainingCheckpoints, link_or_copy
 from cider.runs.experiment import Experiment
 from cider.runs.folder import RunFolder
-from cider.runs.integrity import seal
-from cider.training.conditions import check_conditions, training_conditions
+from cider.runs.state import seal
 from cider.training.distributed import Processes
 from cider.training.one_step import OneStep
 from cider.training.precision import choose_precision
-from cider.training.starting_model import starting_model
-from cider.training.state import RandomSources, load_optimiser, optimiser_numbers, optimiser_tensors
+from cider.training.state import (
+    RandomSources,
+    check_conditions,
+    load_optimiser,
+    optimiser_numbers,
+    optimiser_tensors,
+    training_conditions,
+)
 from cider.training.step import TrainingStep
+from cider.training.step_parts import LOADING, step_part
 from cider.training.two_step import TwoStep
 from cider.training.validation import Validation
 from mer_data.errors import RunError
+from mer_data.progress import Progress, Tell
 from mer_data.torch_data.batches import Batch, length_grouped, load_batches
 
-Progress = Callable[[int, int, str], None]
 _log = getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """How a training ended.
+    """End of a training.
 
     Attributes:
         best_epoch: 1-based epoch whose weights are kept.
@@ -101,7 +106,7 @@ class Trainer:
         self._processes = Processes.launched()
         self.precision = choose_precision(recipe.training.mixed_precision, self._processes.device)
         self._random = RandomSources(recipe.seed, self._processes)
-        self.model = starting_model(experiment)
+        self.model = experiment.starting_model()
         self._step = self._training_step()
         self._batches = length_grouped(
             experiment.store, experiment.rows["train"], recipe.training.batch_size, self._random.order
@@ -151,7 +156,7 @@ class Trainer:
         """Train on one batch of this process's device, see `TrainingStep.step`; its losses."""
         return self._step.step(batch, num_real)
 
-    def resume(self, warn: Callable[[str], None] = _log.warning) -> tuple[int, int]:
+    def resume(self, warn: Tell = _log.warning) -> tuple[int, int]:
         """Go back to the newest whole checkpoint; `fit` then continues as if nothing had happened.
 
         Args:
@@ -188,14 +193,15 @@ class Trainer:
 
     def _training_step(self) -> TrainingStep:
         """Two-step self-distillation is CIDer's own."""
-        common: dict[str, Any] = {
-            "precision": self.precision,
-            "missing": self._random.missing,
-            "where": self._run.path,
-        }
-        if isinstance(self.model, CIDer):
-            return TwoStep(self.model, self._experiment, self._processes, **common)
-        return OneStep(self.model, self._experiment, self._processes, **common)
+        kind: type[TrainingStep] = TwoStep if isinstance(self.model, CIDer) else OneStep
+        return kind(
+            self.model,
+            self._experiment,
+            self._processes,
+            precision=self.precision,
+            missing=self._random.missing,
+            run_path=self._run.path,
+        )
 
     def _run_epoch(self, progress: Progress | None) -> EpochRecord:
         started = time.perf_counter()
@@ -217,7 +223,7 @@ class Trainer:
         totals: dict[str, float] = {}
         seen = 0
         for step, (positions, (_, num_real)) in enumerate(zip(whole, shares, strict=True), start=1):
-            with self._processes.fail_together():
+            with self._processes.fail_together(), step_part(LOADING):
                 batch = next(batches).to(self._processes.device)
             losses = self.train_step(batch, num_real)
             seen += num_real

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,14 +9,26 @@ from torch import Tensor, nn
 
 from cider.model.cider import CIDer, DistillationOutput
 from cider.model.reconstruction import Reconstruction
-from cider.runs.experiment import Experiment
 from cider.training import losses as objectives
-from cider.training.distributed import Processes
 from cider.training.microbatches import MicroBatch, map_tensors
-from cider.training.precision import Precision
 from cider.training.step import LossTerm, TrainingStep, summed
+from cider.training.step_parts import LOSSES, step_part
 from mer_data.torch_data.batches import Batch
-from mer_data.torch_data.missing import MissingMask, apply
+from mer_data.torch_data.missing import MissingMask
+
+
+class _Views(nn.Module):
+    """Model and reconstruction in one ``forward``, see `TrainingStep`."""
+
+    def __init__(self, model: CIDer) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, batch: Batch, *, rebuild: bool = False
+    ) -> tuple[DistillationOutput, Reconstruction | None]:
+        output: DistillationOutput = self.model(batch, for_distillation=True)
+        return output, self.model.reconstruct(output) if rebuild else None
 
 
 class TwoStep(TrainingStep):
@@ -45,21 +56,7 @@ class TwoStep(TrainingStep):
     dropout and which positions are drawn. The teacher's outputs of all parts are kept between the steps.
     """
 
-    def __init__(
-        self,
-        model: CIDer,
-        experiment: Experiment,
-        processes: Processes,
-        *,
-        precision: Precision,
-        missing: torch.Generator,
-        where: Path,
-    ) -> None:
-        """As `TrainingStep`, without ``views``."""
-        views = _Views(model)
-        super().__init__(
-            model, views, experiment, processes, precision=precision, missing=missing, where=where
-        )
+    View = _Views
 
     def step(self, batch: Batch, num_real: int | None = None) -> dict[str, float]:
         """Both steps on one batch, see `TrainingStep.step`."""
@@ -69,20 +66,23 @@ class TwoStep(TrainingStep):
 
         def complete(number: int, part: MicroBatch) -> LossTerm:
             output: DistillationOutput = self._forward(part.batch)[0]
+            # Constants from before the first step: the student is compared with them at weights after it.
             teachers.append(map_tensors(torch.Tensor.detach, output))
-            loss = part.classification(output)
+            with step_part(LOSSES):
+                loss = part.classification(output)
             losses.append({"complete": loss})
             return LossTerm(loss, (part, output), lambda one, out: one.classification(out))
 
         def incomplete(number: int, part: MicroBatch) -> LossTerm:
-            lossy = apply(part.batch, part.removed, self._experiment.special)
-            output, rebuilt = self._forward(lossy, rebuild=True)
+            output, rebuilt = self._forward(self._incomplete(part), rebuild=True)
             compared: tuple[Any, ...] = (part, teachers[number], output, rebuilt)
-            losses.append(student_losses(*compared))
+            with step_part(LOSSES):
+                losses.append(student_losses(*compared))
             return LossTerm(
                 self._weighted(losses[-1]), compared, lambda *one: self._weighted(student_losses(*one))
             )
 
+        # All parts of one view before the optimiser moves, so that parts change nothing but rounding.
         self._update(parts, complete)
         self._update(parts, incomplete)
         return summed(losses)
@@ -98,24 +98,10 @@ class TwoStep(TrainingStep):
         )
 
 
-class _Views(nn.Module):
-    """All that has parameters in one ``forward``: only what runs inside it is synchronised."""
-
-    def __init__(self, model: CIDer) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(
-        self, batch: Batch, *, rebuild: bool = False
-    ) -> tuple[DistillationOutput, Reconstruction | None]:
-        output: DistillationOutput = self.model(batch, for_distillation=True)
-        return output, self.model.reconstruct(output) if rebuild else None
-
-
 def student_losses(
     part: MicroBatch, teacher: DistillationOutput, student: DistillationOutput, rebuilt: Reconstruction
 ) -> dict[str, Tensor]:
-    """What a part adds to the losses of step two (paper eq. 17-19 and 29)."""
+    """Return what a part adds to the losses of step two (paper eq. 17-19 and 29)."""
     targets = (teacher.text_features, part.batch.audio, part.batch.vision)
     removed = (part.removed.text, part.removed.audio, part.removed.vision)
     reconstruction = student.joint.new_zeros(())

@@ -37,7 +37,7 @@ class Validation:
 
     def __init__(self, model: SentimentModel, experiment: Experiment, processes: Processes) -> None:
         """Read this process's share of the fold."""
-        recipe, rows = experiment.recipe, experiment.rows["valid"]
+        rows = experiment.rows["valid"]
         self._experiment, self._processes = experiment, processes
         own, _ = processes.shard_or_dummy(rows.tolist())
         self._predictor = FoldPredictor(
@@ -45,8 +45,6 @@ class Validation:
             replace(experiment, rows={**experiment.rows, "valid": np.array(own, dtype=np.int64)}),
             "valid",
             device=processes.device,
-            batch_size=recipe.evaluation.batch_size,
-            bf16=recipe.evaluation.precision == "bf16",
         )
         self._labels: NDArray[np.float32] = (
             experiment.store.utterances["label"].iloc[rows].to_numpy(np.float32)

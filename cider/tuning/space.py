@@ -1,4 +1,4 @@
-"""What tuning searches, and how it proposes: the paper's space, and TPE that is seeded by trial."""
+"""Search space of tuning, and its sampler: the paper's space, and TPE that is seeded by trial."""
 
 from __future__ import annotations
 
@@ -83,17 +83,17 @@ class TrialSeededTPE(BaseSampler):
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """As TPE."""
+        """Delegate to TPE."""
         return self._sampler.infer_relative_search_space(study, trial)
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """As TPE."""
+        """Delegate to TPE."""
         return self._sampler.sample_relative(study, trial, search_space)
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """As TPE."""
+        """Delegate to TPE."""
         return self._sampler.sample_independent(study, trial, param_name, param_distribution)

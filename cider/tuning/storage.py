@@ -1,4 +1,4 @@
-"""Where a study lives: a database or a journal file that several workers share."""
+"""Storage of a study: a database or a journal file that several workers share."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ import re
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
-from types import TracebackType
 from typing import Any
 
 import optuna
@@ -26,13 +25,13 @@ from mer_data.errors import RunError
 from mer_data.files.writing import is_abandoned, process_mark
 
 BEAT_S = 60.0
-"""How often a worker says that its trial goes on."""
+"""Time between two records that a trial goes on."""
 GRACE_S = 300.0
 """After how long without such a sign a trial counts as interrupted; the machines' clocks differ by less."""
 MARK_S = 10.0
 """How long a trial may be without the mark of its worker, which comes milliseconds after its beginning."""
 SQLITE_PATIENCE_S = 60.0
-"""How long a worker waits while another one writes."""
+"""Time that a worker waits while another one writes."""
 _SEEN, _WORKER = "seen", "worker"
 _JOURNAL = "journal:"
 _ATTEMPTS = 5
@@ -54,7 +53,7 @@ def sqlite_url(path: Path) -> str:
 
 @contextmanager
 def storage_errors(url: str, *others: type[Exception]) -> Iterator[None]:
-    """What goes wrong between us and the storage becomes one line without the password.
+    """Turn errors of the storage into one line without the password.
 
     Args:
         url: of the storage.
@@ -187,40 +186,33 @@ def _check_database(url: str) -> None:
         )
 
 
-class Heartbeat:
-    """While the context lasts, the trial says every minute that it goes on, in any kind of storage.
+@contextmanager
+def heartbeat(trial: Trial) -> Iterator[None]:
+    """Record every minute that the trial goes on, in any kind of storage.
 
-    Optuna's own signs of life need a database; a journal has none.
+    Optuna's own heartbeat needs a database and `Study.optimize`; a journal has none.
     """
+    ended = Event()
 
-    def __init__(self, trial: Trial) -> None:
-        """Nothing is said before the context is entered."""
-        self._trial, self._ended = trial, Event()
-        self._thread = Thread(target=self._beat, daemon=True)
+    def beat() -> None:
+        while not ended.wait(BEAT_S):
+            # One sign less; the training itself meets what is wrong when it reports.
+            with suppress(SQLAlchemyError, OptunaError, OSError):
+                trial.set_user_attr(_SEEN, time.time())
 
-    def __enter__(self) -> None:
-        """Say it once, then in a thread."""
-        self._trial.set_user_attr(_WORKER, process_mark())
-        self._trial.set_user_attr(_SEEN, time.time())
-        self._thread.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Say no more."""
-        self._ended.set()
-        self._thread.join()
-
-    def _beat(self) -> None:
-        while not self._ended.wait(BEAT_S):
-            try:
-                self._trial.set_user_attr(_SEEN, time.time())
-            except (SQLAlchemyError, OptunaError, OSError):
-                continue  # one sign less; the training itself meets what is wrong when it reports
+    trial.set_user_attr(_WORKER, process_mark())
+    trial.set_user_attr(_SEEN, time.time())
+    thread = Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def is_alive(trial: FrozenTrial) -> bool:
-    """Whether the worker of a running trial is there: on this machine, or by a sign within the grace."""
+    """Return whether the worker of a running trial lives: on this machine, or by a sign within the grace."""
     if is_abandoned(str(trial.user_attrs.get(_WORKER, ""))):
         return False
     started = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
@@ -234,7 +226,7 @@ def is_unmarked(trial: FrozenTrial) -> bool:
 
 @contextmanager
 def quiet_optuna() -> Iterator[None]:
-    """Optuna's own lines and warnings off; ours tell the same."""
+    """Switch off Optuna's own lines and warnings; ours say the same."""
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -23,11 +22,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from cider.recipe.schema import Recipe
 from cider.runs.experiment import Experiment
 from cider.runs.folder import RunFolder
+from cider.training.launch import refuse_launcher
 from cider.training.trainer import EpochRecord, Trainer
 from cider.tuning.space import TrialSeededTPE, search_space, with_values
 from cider.tuning.storage import (
     MARK_S,
-    Heartbeat,
+    heartbeat,
     is_alive,
     is_unmarked,
     open_storage,
@@ -37,8 +37,8 @@ from cider.tuning.storage import (
 )
 from mer_data.errors import RunError, WriteError
 from mer_data.files.writing import is_abandoned, process_mark, sha256_text
+from mer_data.progress import Tell
 
-Tell = Callable[[str], None]
 STARTUP_TRIALS = 5
 """Trials that must have ended before one is pruned."""
 WARMUP_EPOCHS = 5
@@ -50,7 +50,7 @@ _FAILURES = (RunError, torch.cuda.OutOfMemoryError)
 
 
 def state_of(trial: FrozenTrial) -> str:
-    """What became of a trial: running, complete, pruned, failed, interrupted or surplus."""
+    """Return what became of a trial: running, complete, pruned, failed, interrupted or surplus."""
     if trial.state != TrialState.FAIL:
         return trial.state.name.lower()
     if SURPLUS in trial.user_attrs:
@@ -92,8 +92,7 @@ class Tuning:
                 study is of something else.
         """
         folder = Path(folder)
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            raise RunError("tuning is not started by a launcher", do="Start the same command several times")
+        refuse_launcher("tuning is not started by a launcher", do="Start the same command several times")
         self.folder = folder
         self._first_seen: dict[int, float] = {}
         self._space = search_space(recipe, fixed)
@@ -141,7 +140,7 @@ class Tuning:
             self.study.tell(trial, state=TrialState.FAIL)
             return
         try:
-            with Heartbeat(trial):
+            with heartbeat(trial):
                 score = self._train(trial)
             self.study.tell(trial, score)
         except optuna.TrialPruned:
@@ -214,7 +213,7 @@ class Tuning:
         return f"Trial {trial.number}: {scored}."
 
     def _origin(self, seed: int) -> dict[str, Any]:
-        """What two workers of one study must agree on."""
+        """Return what two workers of one study must agree on."""
         content = {"recipe": self.recipe.model_dump(mode="json"), "searched": sorted(self._space)}
         return {
             "recipe": sha256_text(json.dumps(content, sort_keys=True)),
@@ -225,7 +224,7 @@ class Tuning:
 
 
 def _beginning(number: int) -> str:
-    """How the name of a trial's temporary folder begins."""
+    """Return how the name of a trial's temporary folder begins."""
     return f"{_TRIAL}{number:05d}-"
 
 

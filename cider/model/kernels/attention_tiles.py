@@ -55,7 +55,9 @@ def tiles(key_mask: Tensor, heads: int) -> list[Tile]:
     most = _TILE.get(key_mask.device.type, _TILE_ELSEWHERE)
     found, start = [], 0
     while start < len(ordered):
+        # The longest comes first, so its length is the tile's: little of the tile is padding.
         steps = max(1, ordered[start])
+        # 3 blocks of rows by 3 of keys: 9 t^2 logits per head and utterance.
         stop = start + max(1, most // (heads * 9 * steps**2))
         found.append(Tile(order[start:stop], steps))
         start = stop

@@ -23,7 +23,7 @@ Dropout multiplies the probabilities of tri by Z / keep. Then tri leaves U_b (no
 G_tri / keep, and dV_b gains (W_b * Z)^T U'_b, dS_b gains W_b * Z * (U'_b V_b^T).
 
 Operands have one more feature than a head, so that a product adds what would take a pass of its own: a one
-beside V gives the mass, -c beside U its difference, and the mask beside K hides padding.
+next to V gives the mass, -c next to U its difference, and the mask next to K hides padding.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def composite_attention(qkv: Tensor, key_mask: Tensor, *, dropout: float = 0.0) 
 
 
 class Operands(NamedTuple):
-    """What the products of a tile take.
+    """Operands of the products of a tile.
 
     Attributes:
         q: (N, h+1, 3t) scaled queries, and ones.
@@ -106,7 +106,7 @@ class Operands(NamedTuple):
 
     @classmethod
     def from_qkv(cls, qkv: Tensor, valid: Tensor, tile: Tile) -> Operands:
-        """Of the utterances of a tile; qkv (B, 3T, 3, H, h), valid (B, 1 or 3, T)."""
+        """Return those of the utterances of a tile; qkv (B, 3T, 3, H, h), valid (B, 1 or 3, T)."""
         query, key, value = qkv.unbind(dim=2)
         v = by_head(value, tile, 1.0).unflatten(2, (3, -1)).transpose(1, 2).flatten(0, 1)
         return cls(*queries_and_keys(query, key, valid, tile), v)
@@ -131,6 +131,7 @@ class _Composite(torch.autograd.Function):
         for tile in ctx.tiles:
             one = Operands.from_qkv(qkv, valid, tile)
             weights = logits(one.q, one.k, workspace)
+            # One maximum per key block, not per attention: seven softmaxes then share one exp.
             peak = weights.unflatten(1, (3, -1)).amax(dim=2)
             _exp_less_peak_(weights, peak)
             summed = one.weigh(weights)
@@ -160,6 +161,7 @@ class _Composite(torch.autograd.Function):
         for number, tile in enumerate(ctx.tiles):
             peak, beta, *kept = saved[number * per_tile : (number + 1) * per_tile]
             one = Operands.from_qkv(qkv, valid, tile)
+            # Computed anew: keeping W would take memory that grows with T * T.
             weights = _exp_less_peak_(logits(one.q, one.k, workspaces[0]), peak)
             of_slots = _of_slots(gradient, result, tile)
             parts = _gradients(one, weights, workspaces[1], beta, of_slots, kept, ctx.scale)
@@ -191,7 +193,7 @@ def _gradients(
     width = of_slots.shape[2] - 1
     of_tri = (beta[:, :, 0, None] * of_slots[:, None, 0, :width]).mul_(scale).flatten(0, 1) if kept else None
     if kept:
-        of_slots[:, 0, :width] = 0
+        of_slots[:, 0, :width] = 0  # tri leaves U for U', but not c: D_A stays in the last row
     upstream = _sum_of_products((beta[:, :, slot, None], of_slots[:, None, slot]) for slot in range(4))
     upstream = upstream.flatten(0, 1)
     change = matrix(workspace, one.q)
@@ -219,7 +221,7 @@ def _by_block(matrix: Tensor) -> Tensor:
 
 
 def _beta(peak: Tensor, mass: Tensor) -> Tensor:
-    """What O_b counts in each attention, (N, K, A, 3t), of m_b and s_b (N, K, 3t)."""
+    """Return the weights of O_b in each attention, (N, K, A, 3t), of m_b and s_b (N, K, 3t)."""
     excluded = torch.tensor(_EXCLUDED, dtype=peak.dtype, device=peak.device).unsqueeze(-1)
     by_row = peak.unflatten(-1, (3, -1)).unsqueeze(2)
     shares = torch.add(by_row, excluded).flatten(-2)

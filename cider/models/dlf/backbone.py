@@ -1,6 +1,6 @@
 """DLF (arXiv 2412.12225) without its last layer: shared and specific features, fused around the language.
 
-Written from the facts of docs/baselines.md, which also counts the parameters and tells what was decided.
+Written from the facts of docs/baselines.md, which also counts the parameters and lists what was decided.
 Letters: B batch, T steps, k kernel, d width, C classes; modalities in the order text, audio, vision.
 """
 

@@ -1,4 +1,4 @@
-"""What DLF is trained for beside classification: modalities taken apart, and put together again.
+"""Auxiliary losses of DLF: modalities taken apart, and put together again.
 
 All but the margin are means over utterances of what each has by itself: cutting a batch into parts changes
 nothing. The margin compares the utterances of a part with each other.

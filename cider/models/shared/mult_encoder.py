@@ -27,7 +27,7 @@ _WEIGHTS_AT_ONCE = 2**22
 
 @dataclass(frozen=True)
 class EncoderSettings:
-    """What encoders differ in, beside the width.
+    """Hyperparameters of an encoder, besides the width.
 
     Attributes:
         layers: L.

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from cider.profiling.parts import LOADING, MODEL_PARTS, OTHER
+from cider.profiling.parts import MODEL_PARTS, OTHER
+from cider.training.step_parts import LOADING
 
 WSAM, MCT = "model.word_alignment=false", "model.fusion=vanilla"
 

@@ -131,7 +131,7 @@ def test_mistakes_are_one_line_and_leave_no_folder(home, cider, fails, tmp_path,
 
 
 def test_recipe_names_complete(home):
-    from cider.commands.train import RecipeName
+    from cider.cli_options import RecipeName
 
     names = [item.value for item in RecipeName().shell_complete(None, None, "sa")]
     assert "sample" in names

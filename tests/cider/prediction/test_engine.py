@@ -245,8 +245,8 @@ def test_several_threads_change_no_prediction(opened):
 def test_bf16_is_near_float32(opened):
     model, experiment = opened
     exact, near = (
-        FoldPredictor(model, experiment, "test", bf16=bf16).predict("rmfm", 0.0, 0)[FACTUAL]
-        for bf16 in (False, True)
+        FoldPredictor(model, experiment, "test", precision=precision).predict("rmfm", 0.0, 0)[FACTUAL]
+        for precision in ("float32", "bf16")
     )
     assert not np.array_equal(exact, near)
     assert near == pytest.approx(exact, abs=0.05)

@@ -5,8 +5,7 @@ import pandas as pd
 import pytest
 
 from cider.prediction.chosen_tau import Tau
-from cider.prediction.prediction_files import write_predictions
-from cider.prediction.predictions import Predictions
+from cider.prediction.predictions import Predictions, write_predictions
 from mer_data.files.csv_files import read_csv
 
 IDS = ('=HYPERLINK("http://x.example")$_$1', "@va$_$1", "-vb$_$2", "vc$_$3")

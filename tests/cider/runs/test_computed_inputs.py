@@ -1,4 +1,3 @@
-from cider.runs.computed_inputs import make_missing_inputs
 from cider.runs.experiment import Experiment
 from mer_data.workspace import Workspace
 
@@ -14,7 +13,7 @@ def test_what_is_missing_becomes_what_the_commands_make(own_home, make_recipe):
     made = {name: content for name, content in before.items() if name.startswith("unaligned.")}
     for name in made:
         (own_home / "sample" / "statistics" / name).unlink()
-    make_missing_inputs(experiment, lines.append)
+    experiment.make_missing_inputs(lines.append)
     after = files(own_home)
     assert set(after) == set(before)
     assert all(after[name] == made[name] for name in made if not name.endswith(".h5"))
@@ -24,17 +23,17 @@ def test_what_is_missing_becomes_what_the_commands_make(own_home, make_recipe):
         "The counterfactual vocabulary is not there",
     ]
     lines.clear()
-    make_missing_inputs(experiment, lines.append)
+    experiment.make_missing_inputs(lines.append)
     assert (lines, files(own_home)) == ([], after)
 
 
 def test_nothing_is_made_that_the_model_does_not_read(own_home, make_recipe):
     for path in (own_home / "sample" / "statistics").iterdir():
         path.unlink()
-    make_missing_inputs(Experiment.open(make_recipe("model.maci=none")), print)
+    Experiment.open(make_recipe("model.maci=none")).make_missing_inputs(print)
     assert files(own_home) == {}
     workspace = Workspace("sample")
     experiment = Experiment.open(make_recipe("model.maci=language"))
-    make_missing_inputs(experiment, lambda line: None)
+    experiment.make_missing_inputs(lambda line: None)
     assert workspace.vocabulary_path(experiment.store.path, experiment.split_path, "binary").is_file()
     assert len(files(own_home)) == 2

@@ -152,9 +152,9 @@ def test_the_model_is_the_recipes(home, make_recipe):
     assert plain.head.classifier.out_features == 7
 
 
-def test_heads_that_do_not_divide_the_width_are_refused(home, make_recipe):
-    with pytest.raises(RecipeError, match="the heads do not divide the width: found 3 heads, width 8"):
-        Experiment.open(make_recipe("model.heads=3")).build_model()
+def test_heads_that_do_not_divide_the_width_are_refused(make_recipe):
+    with pytest.raises(RecipeError, match=r"3 heads do not divide the width 8 \(--set model\.heads=3"):
+        make_recipe("model.heads=3")
 
 
 # --- statistics and vocabulary ---

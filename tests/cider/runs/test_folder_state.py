@@ -8,7 +8,7 @@ from training_helpers import files_of
 
 from cider.recipe.schema import load_recipe
 from cider.runs.folder import RunFolder
-from cider.runs.folder_state import FolderState, refuse_nesting, require_run
+from cider.runs.state import FolderState, refuse_nesting, require_run
 from cider.training.many_runs import resume_run, train_run
 from mer_data.errors import RecipeError, RunError
 

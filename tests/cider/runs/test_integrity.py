@@ -11,9 +11,9 @@ from training_helpers import make_trainer
 from cider.evaluation.evaluate import EvaluationOverrides, compare_evaluated, evaluate_run
 from cider.figures import explain_debiasing
 from cider.prediction.sentiment_predictor import SentimentPredictor
-from cider.runs import integrity
+from cider.runs import state
 from cider.runs.folder import RunFolder
-from cider.runs.integrity import check_file, read_result, seal
+from cider.runs.state import check_file, read_result, seal
 from cider.training.many_runs import resume_run
 from mer_data.errors import DamagedRunError, RunError
 
@@ -23,7 +23,7 @@ WEIGHTS = "checkpoints/best.safetensors"
 
 @pytest.fixture(autouse=True)
 def _nothing_told_yet(monkeypatch):
-    monkeypatch.setattr(integrity, "_warned", set())
+    monkeypatch.setattr(state, "_warned", set())
 
 
 def zero(path, start=0.3, share=0.2):

@@ -1,6 +1,6 @@
 import pytest
 
-from cider.runs.split_inputs import statistics_input, vocabulary_input
+from cider.runs.inputs import statistics_input, vocabulary_input
 from mer_data.workspace import Workspace
 
 

@@ -14,7 +14,7 @@ class Simulated(Processes):
     def gather(self, value):
         self.accelerator.sent[self.rank] = value
         return torch.stack(
-            [self.accelerator.sent.get(rank, torch.zeros_like(value)) for rank in range(self.count)]
+            [self.accelerator.sent.get(rank, torch.zeros_like(value)) for rank in range(self.world_size)]
         )
 
     def sum(self, values):
@@ -54,7 +54,7 @@ def test_a_stand_in_is_not_counted():
 
 def test_alone_everything_is_as_without_it():
     alone = Processes.launched()
-    assert (alone.count, alone.rank, alone.is_main) == (1, 0, True)
+    assert (alone.world_size, alone.rank, alone.is_main) == (1, 0, True)
     assert alone.share([1, 2, 3]) == [1, 2, 3]
     assert alone.sum([0.1, 2]) == [0.1, 2]
     assert alone.broadcast(0.1) == 0.1

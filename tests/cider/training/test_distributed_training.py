@@ -33,7 +33,7 @@ from mer_data.errors import StoreError
 from mer_data.torch_data.missing import Positions, Removed
 
 recipe, folder, change = sys.argv[1:]
-rank, several = Processes.launched().rank, Processes.launched().count > 1
+rank, several = Processes.launched().rank, Processes.launched().world_size > 1
 print(f"this is rank {rank}", file=sys.stderr, flush=True)
 step, build = Trainer.train_step, Trainer.__init__
 

@@ -9,7 +9,7 @@ from training_helpers import log_of
 from cider.evaluation.evaluate import EvaluationOverrides, evaluate_run
 from cider.runs.checkpoints import TrainingCheckpoints
 from cider.runs.folder import RunFolder
-from cider.runs.folder_state import FolderState
+from cider.runs.state import FolderState
 from cider.training.many_runs import train_run
 from cider.tuning.study import Tuning, state_of
 from mer_data.errors import RunError, WriteError

@@ -11,7 +11,7 @@ import torch
 from training_helpers import FLOAT32, equal, files_of, fit, log_of, make_trainer, snapshot
 
 from cider.runs.folder import RunFolder, open_run
-from cider.training.conditions import check_conditions
+from cider.training.state import check_conditions
 from cider.training.trainer import EpochRecord, Trainer
 from mer_data.errors import RunError
 

@@ -3,12 +3,11 @@ import torch
 
 from cider.debiasing.causal_head import PlainHead
 from cider.runs.experiment import Experiment
-from cider.training.starting_model import starting_model
 
 
 def fresh(recipe):
     torch.manual_seed(0)
-    return starting_model(Experiment.open(recipe))
+    return Experiment.open(recipe).starting_model()
 
 
 @pytest.mark.parametrize(

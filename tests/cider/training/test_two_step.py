@@ -274,7 +274,7 @@ def test_a_stand_in_changes_nothing(home, make_recipe, tmp_path, updates):
 class TwoProcesses:
     """What `split_into_microbatches` asks the processes: their number, and the sums over them."""
 
-    count = 2
+    world_size = 2
 
     def __init__(self, totals):
         self._totals = totals
@@ -293,11 +293,14 @@ def test_the_shares_of_two_processes_add_up_to_the_whole_batch(home, make_recipe
     removed = rmfm(ValidMask.from_batch(batch, experiment.special), rates, torch.Generator().manual_seed(0))
     totals = [float(size), *(float(lost.sum()) for lost in (removed.text, removed.audio, removed.vision))]
 
-    def losses(rows, most):
+    def losses(rows, max_parts):
         own = map_tensors(lambda tensor: tensor[rows], (batch, classes, removed))
         sums = {}
         parts = split_into_microbatches(
-            *own, num_real=len(own[1]), most=most, processes=TwoProcesses(totals) if rows.step else Alone()
+            *own,
+            num_real=len(own[1]),
+            max_parts=max_parts,
+            processes=TwoProcesses(totals) if rows.step else Alone(),
         )
         for part in parts:
             teacher = trainer.model(part.batch, for_distillation=True)
@@ -309,14 +312,14 @@ def test_the_shares_of_two_processes_add_up_to_the_whole_batch(home, make_recipe
                 sums[name] = sums.get(name, 0.0) + value.item()
         return sums
 
-    whole = losses(slice(None), most=1)
-    first, second = (losses(slice(rank, None, 2), most=3) for rank in range(2))
+    whole = losses(slice(None), max_parts=1)
+    first, second = (losses(slice(rank, None, 2), max_parts=3) for rank in range(2))
     assert {name: first[name] + second[name] for name in whole} == pytest.approx(whole, rel=1e-5, abs=1e-6)
     assert whole["reconstruction"] > 0
 
 
 class Alone:
-    count = 1
+    world_size = 1
 
     @staticmethod
     def sum(values):
