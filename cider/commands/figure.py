@@ -107,11 +107,12 @@ def correction(
       cider figure correction runs/mosi-seed1111 --plain runs/mosi_plain-seed1111 --id 03bSnISJMiM_4
     """  # fmt: skip
     from cider.figures import explain_correction
+    from cider.figures.correction_chart import write_correction
 
     stem = _free_stem(out or run / "figures", "correction", force=force)
     with progress_bar("tau") as progress:
         found = explain_correction(run, plain, utterance=utterance, progress=progress)
-    paths = found.write(stem)
+    paths = write_correction(found, stem)
     told = found.to_json()
     lines = [
         f"{found.id}, {told['true_class']}: {found.text}",

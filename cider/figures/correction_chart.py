@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cider.figures.correction import BOTH, COUNTERFACTUAL_TEXT, MCM, PLAIN, Correction, Piece
+from cider.figures.corrected_prediction import BOTH, COUNTERFACTUAL_TEXT, MCM, PLAIN, Correction, Piece
+from mer_data.files.writing import write_json
 from mer_data.reports.charts.style import save_figure
 
 if TYPE_CHECKING:
@@ -27,6 +28,16 @@ _TITLES = {
     COUNTERFACTUAL_TEXT: "3. counterfactual text",
     BOTH: "4. with both: 2 less tau x 3",
 }
+
+
+def write_correction(correction: Correction, stem: str | Path) -> list[Path]:
+    """Write ``stem`` as PNG, PDF and JSON; return their paths."""
+    stem = Path(stem)
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    paths = draw_correction(correction, stem)
+    facts = stem.with_name(f"{stem.name}.json")
+    write_json(facts, correction.to_json())
+    return [*paths, facts]
 
 
 def draw_correction(correction: Correction, path_stem: Path) -> list[Path]:

@@ -6,9 +6,9 @@ import pytest
 
 from cider.figures import correction as module
 from cider.figures import explain_correction
-from cider.figures.correction import BOTH, MCM, PLAIN, Piece
-from cider.figures.correction import COUNTERFACTUAL_TEXT as CF
-from cider.figures.correction_chart import wrap_pieces
+from cider.figures.corrected_prediction import BOTH, MCM, PLAIN, Piece
+from cider.figures.corrected_prediction import COUNTERFACTUAL_TEXT as CF
+from cider.figures.correction_chart import wrap_pieces, write_correction
 from cider.figures.trained import LoadedRun
 from cider.prediction.chosen_tau import Tau
 from cider.scoring.prediction_frame import COUNTERFACTUAL, FACTUAL
@@ -88,14 +88,14 @@ def test_no_debiasing_is_told(trained_run, plain_run, tables, weak_tau):
 
 def test_the_figure_and_its_data(trained_run, plain_run, tables, weak_tau, tmp_path):
     found = explain_correction(trained_run, plain_run)
-    paths = found.write(tmp_path / "new" / "correction")
+    paths = write_correction(found, tmp_path / "new" / "correction")
     assert [path.suffix for path in paths] == [".png", ".pdf", ".json"]
     assert paths[0].read_bytes().startswith(b"\x89PNG")
     told = json.loads(paths[2].read_text())
     assert told["steps"][BOTH]["predicted"] == told["true_class"] != told["steps"][PLAIN]["predicted"]
     assert [piece["text"] for piece in told["pieces"]] == [piece.text for piece in found.pieces]
     empty = dataclasses.replace(found, text="", pieces=(), debiasing="log")
-    assert len(empty.write(tmp_path / "empty")) == 3
+    assert len(write_correction(empty, tmp_path / "empty")) == 3
 
 
 @pytest.mark.parametrize("letters", [8, 13, 40])
