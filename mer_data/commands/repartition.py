@@ -123,7 +123,7 @@ def repartition(
     store = any_store(workspace, alignment)
     texts: dict[str, int | None] = {}
     if from_manifest is not None:
-        _refuse_beside(context, from_manifest)
+        _refuse_search_options(context, from_manifest)
         made = [apply_published(workspace, store, from_manifest, out=out, force=force)]
         texts = {"other_texts": num_other_texts(workspace, store, made[0][1])}
     else:
@@ -152,7 +152,7 @@ def repartition(
     )
 
 
-def _refuse_beside(context: click.Context, name: str) -> None:
+def _refuse_search_options(context: click.Context, name: str) -> None:
     """Refuse parameters of a search that will not take place."""
     from click.core import ParameterSource
 
@@ -192,14 +192,14 @@ def _lines(path: Path, manifest: SplitManifest) -> list[str]:
         f"{' / '.join(map(str, result['sizes'].values()))} (train / valid / test) in {path}.",
     ]
     if bits["this_split"] is not None:
-        told = "" if above is None else f"; {above:.0f} standard deviations above random"
+        distance = "" if above is None else f"; {above:.0f} standard deviations above random"
         lines.append(
-            f"Word-to-label divergence {bits['this_split']:.4f} bits ({_beside(bits, '{:.4f}')}{told})."
+            f"Word-to-label divergence {bits['this_split']:.4f} bits ({_compared(bits, '{:.4f}')}{distance})."
         )
     if probe["test"] is not None:
         lines.append(
             f"A bag of words has {probe['metric'].capitalize()} {probe['test']:.1%} on test"
-            f" ({_beside(probe, '{:.1%}')})."
+            f" ({_compared(probe, '{:.1%}')})."
         )
     if result["missing"]:
         shown = ", ".join(result["missing"][:10])
@@ -219,7 +219,7 @@ def _text_lines(texts: dict[str, int | None]) -> list[str]:
     )
 
 
-def _beside(values: dict[str, Any], form: str) -> str:
+def _compared(values: dict[str, Any], form: str) -> str:
     """The same number for the standard folds, where there are any, and for random splits."""
     named = {"standard folds": values["standard_folds"], "random": values["random_mean"]}
     return ", ".join(f"{name} {form.format(value)}" for name, value in named.items() if value is not None)

@@ -15,11 +15,13 @@ def note_shift(shift: dict[str, Any], findings: Findings) -> None:
     """The shift in words: divergence, probe, vocabulary, lengths, words that moved, near-duplicates."""
     bits, probe, vocabulary = shift["word_label_divergence_bits"], shift["text_probe"], shift["vocabulary"]
     above = deviations_above_random(shift)
-    told = "" if above is None else f", {above:.1f} standard deviations of random splits above their mean"
-    findings.note("divergence", _beside(bits, "this_split", "{:.4f} bits") + told)
+    above_random = (
+        "" if above is None else f", {above:.1f} standard deviations of random splits above their mean"
+    )
+    findings.note("divergence", _compared(bits, "this_split", "{:.4f} bits") + above_random)
     findings.note(
         "text-probe",
-        f"{probe['metric']} of a bag of words: {_beside(probe, 'test', '{:.1%}')},"
+        f"{probe['metric']} of a bag of words: {_compared(probe, 'test', '{:.1%}')},"
         f" cross-validated on train {_value(probe['cross_validated_on_train'], '{:.1%}')}",
     )
     findings.note(
@@ -59,7 +61,7 @@ def _shares(entry: dict[str, Any], side: str) -> str:
     return "/".join(f"{100 * share:.0f}" for share in entry[f"{side}_shares"].values())
 
 
-def _beside(values: dict[str, Any], name: str, form: str) -> str:
+def _compared(values: dict[str, Any], name: str, form: str) -> str:
     """A value with those of the standard folds and of random splits."""
     return (
         f"{_value(values[name], form)} (standard folds {_value(values['standard_folds'], form)},"
