@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,14 +111,31 @@ def croissant_card(facts: Facts, store: FeatureStore, tables: ParquetExport) -> 
 
 def _record_sets(facts: Facts, store: FeatureStore) -> list[dict[str, Any]]:
     """The rows of both files, what their columns refer to, and the counts of the cleaning."""
-    counts = {"cleaning": facts.store["cleaning"], "dropped": facts.drop_reasons}
-    return [
-        _folds(facts),
-        *(_classes(name) for name in TASKS),
-        _records("utterances", _UTTERANCES, utterance_schema(store), ["id"]),
-        _records("words", _WORDS, WORD_SCHEMA, ["id", "position"]),
-        *(_counts(name, values) for name, values in counts.items() if values),
+    counted = {"name": "sc:Text", "count": "cr:Int64"}
+    folds = [(fold.name, _FOLD_TYPES[fold.name], fold.num_utterances) for fold in facts.folds]
+    sets = [
+        _embedded(
+            "folds",
+            "Folds of the split.",
+            {"name": "sc:Text", "url": ["sc:URL", "cr:Split"], "count": "cr:Int64"},
+            folds,
+            dataType="cr:Split",
+        )
     ]
+    for task in TASKS.values():
+        classes = [(label, index) for index, label in enumerate(task.classes)]
+        name, text = f"classes_{task.name}", f"Classes of the task {task.name}."
+        fields = {"name": "sc:Text", "index": "cr:Int64"}
+        sets.append(_embedded(name, text, fields, classes, dataType="sc:Enumeration"))
+    sets.append(_records("utterances", _UTTERANCES, utterance_schema(store), ["id"]))
+    sets.append(_records("words", _WORDS, WORD_SCHEMA, ["id", "position"]))
+    if facts.store["cleaning"]:
+        text = "What the build met or changed, in the whole store."
+        sets.append(_embedded("cleaning", text, counted, facts.store["cleaning"].items()))
+    if facts.drop_reasons:
+        text = "Utterances in no fold, or not in the store, by reason."
+        sets.append(_embedded("dropped", text, counted, facts.drop_reasons.items()))
+    return sets
 
 
 def _description(facts: Facts) -> str:
@@ -159,71 +176,36 @@ def _file(name: str, path: Path, description: str) -> dict[str, Any]:
     }
 
 
-def _folds(facts: Facts) -> dict[str, Any]:
-    """The folds, with what each is for and its number of utterances."""
-    data = [
-        {"folds/name": fold.name, "folds/url": _FOLD_TYPES[fold.name], "folds/count": fold.num_utterances}
-        for fold in facts.folds
-    ]
-    fields = {"name": "sc:Text", "url": ["sc:URL", "cr:Split"], "count": "cr:Int64"}
-    return _embedded("folds", "Folds of the split.", "cr:Split", fields, data)
-
-
-def _classes(task: str) -> dict[str, Any]:
-    """The classes of a task, in the order of their index."""
-    name = f"classes_{task}"
-    data = [
-        {f"{name}/name": label, f"{name}/index": index} for index, label in enumerate(TASKS[task].classes)
-    ]
-    fields = {"name": "sc:Text", "index": "cr:Int64"}
-    return _embedded(name, f"Classes of the task {task}.", "sc:Enumeration", fields, data)
-
-
-def _counts(name: str, counts: Mapping[str, int]) -> dict[str, Any]:
-    """Counts by what was counted, at least one."""
-    data = [{f"{name}/name": what, f"{name}/count": count} for what, count in counts.items()]
-    return _embedded(name, _COUNTED[name], None, {"name": "sc:Text", "count": "cr:Int64"}, data)
-
-
-_COUNTED = {
-    "cleaning": "What the build met or changed, in the whole store.",
-    "dropped": "Utterances in no fold, or not in the store, by reason.",
-}
-
-
 def _embedded(
-    name: str,
-    description: str,
-    kind: str | None,
-    fields: Mapping[str, str | Sequence[str]],
-    data: list[dict[str, Any]],
+    name: str, description: str, fields: Mapping[str, Any], rows: Iterable[Sequence[Any]], **more: str
 ) -> dict[str, Any]:
-    """A record set whose records are in the card; its field ``name`` is the key."""
-    return {
-        "@type": "cr:RecordSet",
-        "@id": name,
-        "name": name,
-        "description": description,
-        **({} if kind is None else {"dataType": kind}),
-        "key": {"@id": f"{name}/name"},
-        "field": [
-            {"@type": "cr:Field", "@id": f"{name}/{field}", "name": field, "dataType": data_type}
-            for field, data_type in fields.items()
-        ],
-        "data": data,
-    }
+    """A record set whose records are in the card; its field ``name`` is the key.
+
+    Args:
+        name: of the set.
+        description: of the set.
+        fields: data type of every field, by its name.
+        rows: the values of the fields.
+        more: further properties of the set.
+    """
+    columns = [
+        {"@type": "cr:Field", "@id": f"{name}/{field}", "name": field, "dataType": data_type}
+        for field, data_type in fields.items()
+    ]
+    ids = [column["@id"] for column in columns]
+    data = [dict(zip(ids, row, strict=True)) for row in rows]
+    return _record_set(name, ["name"], columns, description=description, **more) | {"data": data}
 
 
 def _records(name: str, file: str, schema: pa.Schema, key: list[str]) -> dict[str, Any]:
     """A record set with a field for every column of a file."""
+    return _record_set(name, key, [_field(name, file, column) for column in schema])
+
+
+def _record_set(name: str, key: list[str], fields: list[dict[str, Any]], **more: str) -> dict[str, Any]:
     keys = [{"@id": f"{name}/{column}"} for column in key]
-    return {
-        "@type": "cr:RecordSet",
-        "@id": name,
-        "name": name,
-        "key": keys[0] if len(keys) == 1 else keys,
-        "field": [_field(name, file, column) for column in schema],
-    }
+    shown = {"@type": "cr:RecordSet", "@id": name, "name": name, **more}
+    return {**shown, "key": keys[0] if len(keys) == 1 else keys, "field": fields}
 
 
 def _field(records: str, file: str, column: pa.Field) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -117,15 +118,9 @@ def share_bars(rows: Sequence[ShareRow], classes: Sequence[str]) -> Figure:
         colour = "#ffffff" if step < len(CLASS_COLOURS) // 2 + 1 else "#101010"
         for place, start, share in zip(places, left, widths, strict=True):
             if share >= SHARE_WITH_NUMBER:
-                axes.text(
-                    start + share / 2,
-                    place,
-                    f"{100 * share:.0f}",
-                    color=colour,
-                    ha="center",
-                    va="center_baseline",
-                    fontsize=8,
-                )
+                text = f"{100 * share:.0f}"
+                look: Any = {"color": colour, "ha": "center", "va": "center_baseline", "fontsize": 8}
+                axes.text(start + share / 2, place, text, **look)
         left = left + widths
     for group in groups:
         top = max(place for place, row in zip(places, rows, strict=True) if row.group == group)

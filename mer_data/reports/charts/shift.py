@@ -61,27 +61,16 @@ def dot_rows(names: Sequence[str], panels: Sequence[DotPanel]) -> Figure:
             label="random splits",
             zorder=2,
         )
-        axes.plot(
-            standard,
-            places,
-            color=COLOURS[1],
-            linestyle="",
-            marker="|",
-            markersize=13,
-            markeredgewidth=2,
-            label="standard folds",
-            zorder=3,
-        )
-        axes.plot(
-            values,
-            places,
-            color=COLOURS[0],
-            linestyle="",
-            marker="o",
-            markersize=5,
-            label="this split",
-            zorder=4,
-        )
+        look: Any = {
+            "linestyle": "",
+            "color": COLOURS[1],
+            "marker": "|",
+            "markersize": 13,
+            "markeredgewidth": 2,
+        }
+        axes.plot(standard, places, label="standard folds", zorder=3, **look)
+        look = {"linestyle": "", "color": COLOURS[0], "marker": "o", "markersize": 5}
+        axes.plot(values, places, label="this split", zorder=4, **look)
         axes.set_xlabel(panel.label)
         axes.set_xlim(0, 1.06 * axes.get_xlim()[1])
         axes.xaxis.set_major_locator(MaxNLocator(3))
@@ -130,16 +119,8 @@ def dumbbells(
     if corpus is not None:
         axes.axvline(corpus, color=MUTED, linewidth=1, linestyle=(0, (4, 2)), label="all utterances")
     axes.hlines(places, rest, shifted, color=MUTED, linewidth=1.4)
-    axes.plot(
-        rest,
-        places,
-        "o",
-        color=PAPER,
-        markeredgecolor=dark,
-        markeredgewidth=1.6,
-        markersize=6,
-        label=sides[0],
-    )
+    hollow: Any = {"color": PAPER, "markeredgecolor": dark, "markeredgewidth": 1.6, "markersize": 6}
+    axes.plot(rest, places, "o", label=sides[0], **hollow)
     axes.plot(shifted, places, "D", color=light, markersize=5.5, label=sides[1])
     margin = 0.02 * (x_range[1] - x_range[0])
     axes.set(xlim=(x_range[0] - margin, x_range[1] + margin), xlabel=x_label)
@@ -202,15 +183,9 @@ def curves(
         if mark is not None:
             axes.axvline(mark[0], color=MUTED, linewidth=1)
             if number == 1:
+                above: Any = {"xytext": (0, 2), "textcoords": "offset points", "ha": "center", "va": "bottom"}
                 axes.annotate(
-                    mark[1],
-                    (mark[0], 1),
-                    xytext=(0, 2),
-                    textcoords="offset points",
-                    xycoords=("data", "axes fraction"),
-                    ha="center",
-                    va="bottom",
-                    fontsize=8.5,
+                    mark[1], (mark[0], 1), xycoords=("data", "axes fraction"), fontsize=8.5, **above
                 )
     axes.set_xlabel(x_label)
     figure.align_ylabels()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mer_data.progress import Progress
-from mer_data.reports.charts.shift import CurvePanel, Spread, curves
+from mer_data.reports.charts.shift import CurvePanel, curves
 from mer_data.reports.encoder_probe import EncoderProbe
 from mer_data.reports.formatting import (
     ShiftMeasure,
@@ -15,11 +16,12 @@ from mer_data.reports.formatting import (
     mean_and_deviation,
     measure,
     number,
+    percent,
     percent_spread,
     spread,
 )
 from mer_data.reports.numbering import Numbering
-from mer_data.reports.page import Section
+from mer_data.reports.page import Section, Table
 from mer_data.reports.sections.shift import BITS, METRICS, PROBE
 from mer_data.splits import RepartitionSettings, SplitManifest, repartition
 from mer_data.splits.defaults import default_of
@@ -64,16 +66,11 @@ class SeverityCurve:
 
     def to_json(self) -> list[dict[str, Any]]:
         """One object a severity."""
-        return [
-            {
-                "severity": level,
-                **{
-                    name: {"mean": values[place][0], "std": values[place][1]}
-                    for name, values in self.measures.items()
-                },
-            }
-            for place, level in enumerate(self.levels)
-        ]
+        rows: list[dict[str, Any]] = [{"severity": level} for level in self.levels]
+        for name, values in self.measures.items():
+            for row, (mean, deviation) in zip(rows, values, strict=True):
+                row[name] = {"mean": mean, "std": deviation}
+        return rows
 
 
 def severity_curve(
@@ -99,19 +96,18 @@ def severity_curve(
         SplitError: the store gives no splits (see ``mer_data.splits.repartition``).
     """
     levels = tuple(sorted(set(levels)))
-    runs: list[list[SplitManifest]] = []
-    for place, seed in enumerate(seeds):
-        runs.append(
-            repartition(
-                store.utterances,
-                dataset=store.dataset,
-                utterance_digest=store.utterance_digest,
-                task=task,
-                settings=RepartitionSettings(seed=seed),
-                severities=levels,
-                progress=_part_of(progress, place, len(seeds)),
-            )
+    runs = [
+        repartition(
+            store.utterances,
+            dataset=store.dataset,
+            utterance_digest=store.utterance_digest,
+            task=task,
+            settings=RepartitionSettings(seed=seed),
+            severities=levels,
+            progress=_part_of(progress, place, len(seeds)),
         )
+        for place, seed in enumerate(seeds)
+    ]
     readers: dict[str, Callable[[SplitManifest], float | None]] = {
         DIVERGENCE: lambda split: measure(split.shift, BITS, "this_split"),
         BAG_OF_WORDS: lambda split: measure(split.shift, PROBE, "test"),
@@ -158,8 +154,8 @@ def severity_section(curve: SeverityCurve, numbering: Numbering) -> Section:
         names[curve.encoder_name] = f"{curve.encoder_name} embeddings"
     probes = [name for name in curve.measures if name != DIVERGENCE]
     panels = [
-        _panel("Divergence (bits)", curve, [DIVERGENCE], names),
-        _panel(f"{metric} on test", curve, probes, names, percent=True),
+        _panel("Divergence (bits)", curve, [DIVERGENCE], names, in_percent=False),
+        _panel(f"{metric} on test", curve, probes, names, in_percent=True),
     ]
     drawing = numbering.draw(
         f"severity_{curve.task.name}",
@@ -182,49 +178,44 @@ def severity_section(curve: SeverityCurve, numbering: Numbering) -> Section:
 
 
 def _panel(
-    label: str, curve: SeverityCurve, measures: Sequence[str], names: dict[str, str], *, percent: bool = False
+    label: str, curve: SeverityCurve, measures: Sequence[str], names: dict[str, str], *, in_percent: bool
 ) -> CurvePanel:
     series, levels = {}, {}
     for name in measures:
         baseline = curve.baselines[name]
-        series[names[name]] = [_floating(pair) for pair in curve.measures[name]]
-        lines: list[tuple[str, Spread]] = []
-        if baseline.standard is not None:
-            lines.append(("standard folds", (baseline.standard, None)))
-        if baseline.random_mean is not None:
-            lines.append(("random splits", (baseline.random_mean, baseline.random_std)))
-        levels[names[name]] = lines
-    return CurvePanel(label, series, levels, percent)
-
-
-def _floating(pair: tuple[float | None, float | None]) -> Spread:
-    mean, deviation = pair
-    return (float("nan") if mean is None else mean), deviation
+        series[names[name]] = [
+            (math.nan if mean is None else mean, deviation) for mean, deviation in curve.measures[name]
+        ]
+        lines = {
+            "standard folds": (baseline.standard, None),
+            "random splits": (baseline.random_mean, baseline.random_std),
+        }
+        levels[names[name]] = [
+            (line, (mean, deviation)) for line, (mean, deviation) in lines.items() if mean is not None
+        ]
+    return CurvePanel(label, series, levels, in_percent)
 
 
 def _table(
     curve: SeverityCurve, names: dict[str, str], probes: Sequence[str], metric: str, numbering: Numbering
-) -> Any:
-    def row(label: str, bits: str, scores: Sequence[str]) -> dict[str, str]:
-        columns = [f"{metric}, {names[name]} (%)" for name in probes]
-        return {"Severity": label, "Divergence (bits)": bits, **dict(zip(columns, scores, strict=True))}
-
-    rows = []
+) -> Table:
+    lines = []
     for place, level in enumerate(curve.levels):
         label = f"{level:g} (default)" if level == curve.default else f"{level:g}"
-        scores = [percent_spread(*curve.measures[name][place]) for name in probes]
-        rows.append(row(label, spread(*curve.measures[DIVERGENCE][place]), scores))
-    bits, scores_of = curve.baselines[DIVERGENCE], [curve.baselines[name] for name in probes]
-    rows.append(
-        row(
-            "random splits",
-            spread(bits.random_mean, bits.random_std),
-            [percent_spread(scores.random_mean, scores.random_std) for scores in scores_of],
-        )
+        lines.append((label, {name: values[place] for name, values in curve.measures.items()}))
+    baselines = curve.baselines.items()
+    lines.append(
+        ("random splits", {name: (found.random_mean, found.random_std) for name, found in baselines})
     )
-    rows.append(
-        row("standard folds", number(bits.standard), [percent_spread(s.standard, None) for s in scores_of])
-    )
+    lines.append(("standard folds", {name: (found.standard, None) for name, found in baselines}))
+    rows = [
+        {
+            "Severity": label,
+            "Divergence (bits)": spread(*values[DIVERGENCE]),
+            **{f"{metric}, {names[name]} (%)": percent_spread(*values[name]) for name in probes},
+        }
+        for label, values in lines
+    ]
     seeds = ", ".join(map(str, curve.seeds))
     spreads = "mean and standard deviation over seeds" if len(curve.seeds) > 1 else "seed"
     return numbering.table(f"Severity, task {curve.task.name}: {spreads} {seeds}.", rows)
@@ -238,14 +229,10 @@ def _sentence(curve: SeverityCurve, names: dict[str, str], metric: str) -> str:
     )
     if first == last:
         return text
-    ends = [
-        f"the divergence goes from {number(curve.measures[DIVERGENCE][0][0], 3)} to"
-        f" {number(curve.measures[DIVERGENCE][-1][0], 3)} bits"
-    ]
-    for name, values in curve.measures.items():
-        if name != DIVERGENCE:
-            ends.append(
-                f"{metric} of the probe on {names[name]} from {percent_spread(values[0][0], None)} to"
-                f" {percent_spread(values[-1][0], None)} %"
-            )
+    ends = []
+    for name, ((start, _), *_, (end, _)) in curve.measures.items():
+        if name == DIVERGENCE:
+            ends.append(f"the divergence goes from {number(start, 3)} to {number(end, 3)} bits")
+        else:
+            ends.append(f"{metric} of the probe on {names[name]} from {percent(start)} to {percent(end)} %")
     return f"{text} From severity {first:g} to {last:g} {', '.join(ends)}."
