@@ -10,9 +10,10 @@ from mer_data.export.corpus import Corpus, corpus_of
 from mer_data.export.rows import fold_rows
 from mer_data.inspect.summary import Summary, summarise_store
 from mer_data.reports.fold_facts import FoldFacts
+from mer_data.reports.inputs import shift_task
 from mer_data.splits import SplitManifest
 from mer_data.store.reader import FeatureStore
-from mer_data.tasks import TASKS, Task
+from mer_data.tasks import Task
 from mer_data.utterances import DroppedUtterance
 
 
@@ -46,7 +47,7 @@ class Facts:
     @property
     def shift_task(self) -> Task:
         """The task whose classes the shift was measured with."""
-        return TASKS.get(str(self.split.shift.get("task", self.split.task)), TASKS["binary"])
+        return shift_task(self.split)
 
     def frames(self, modality: str) -> str:
         """What a frame of "audio" or "vision" stands for."""

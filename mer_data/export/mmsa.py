@@ -114,12 +114,10 @@ def export_mmsa(
 
 def _steps(store: FeatureStore, lengths: dict[str, NDArray[np.int64]], pad_to: PadTo) -> dict[str, int]:
     """Length of the padded rows of each modality; aligned frames stand beside the word pieces."""
-    limits = store.limits
+    limits = {modality: store.limits[modality] for modality in store.modalities}
     if pad_to == "limits" or store.alignment == "aligned":
-        return {modality: limits[modality] for modality in store.modalities}
-    return {
-        modality: max(1, min(limits[modality], int(lengths[modality].max()))) for modality in store.modalities
-    }
+        return limits
+    return {modality: max(1, min(most, int(lengths[modality].max()))) for modality, most in limits.items()}
 
 
 class _Layout:

@@ -97,9 +97,7 @@ def written_export(store: FeatureStore, split: SplitManifest, target: Path) -> P
     ours = all(wanted.items() <= (file.metadata or {}).items() for file in (found, words))
     if not ours or found.num_rows != total:
         return None
-    return ParquetExport(
-        target, beside, {fold: len(of_fold) for fold, of_fold in rows.items()}, words.num_rows
-    )
+    return ParquetExport(target, beside, {fold: len(rows[fold]) for fold in rows}, words.num_rows)
 
 
 def utterance_schema(store: FeatureStore) -> pa.Schema:

@@ -33,8 +33,7 @@ class NamedSplit:
     @property
     def task(self) -> Task:
         """The task whose classes its shift was measured with."""
-        recorded = self.shift.get("task", self.manifest.task)
-        return TASKS.get(str(recorded), TASKS["binary"])
+        return shift_task(self.manifest)
 
     @property
     def sides(self) -> tuple[str, str]:
@@ -44,6 +43,11 @@ class NamedSplit:
             if self.shift.get("valid_with") == "test"
             else ("train and valid", "test")
         )
+
+
+def shift_task(manifest: SplitManifest) -> Task:
+    """The task whose classes the shift of a split was measured with."""
+    return TASKS.get(str(manifest.shift.get("task", manifest.task)), TASKS["binary"])
 
 
 def choose_splits(workspace: Workspace, store: FeatureStore, names: Sequence[str]) -> list[NamedSplit]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mer_data.errors import MerDataError
-from mer_data.reports.charts.style import TITLE_CHARACTERS, save_figure
+from mer_data.reports.charts.style import save_titled
 
 _COLOURS = "Blues"
 """From white to dark, so that a print in grey keeps the order."""
@@ -80,11 +79,8 @@ def matrix_chart(
             )
     num_columns = min(len(panels), _PANELS_PER_ROW)
     num_rows = -(-len(panels) // num_columns)
-    longest = max(
-        len(text)
-        for text in (*column_names, *(cell for panel in panels for row in panel.texts for cell in row))
-    )
-    width = shape[1] * max(_CELL, _LETTER * longest)
+    texts = (*column_names, *(cell for panel in panels for row in panel.texts for cell in row))
+    width = shape[1] * max(_CELL, _LETTER * max(map(len, texts)))
     height = shape[0] * _CELL
     margin = 0.5 + _LETTER * max(map(len, row_names))
     figure = Figure(
@@ -103,8 +99,7 @@ def matrix_chart(
         axes.tick_params(length=0, labelsize="small")
     figure.supxlabel(column_label, fontsize="medium")
     figure.supylabel(row_label, fontsize="medium")
-    figure.suptitle(textwrap.fill(title, TITLE_CHARACTERS), x=0.02, ha="left", fontsize="medium")
-    return save_figure(figure, path_stem)
+    return save_titled(figure, title, path_stem)
 
 
 def _draw(axes: Axes, panel: Matrix, scale: tuple[float, float]) -> None:
@@ -119,13 +114,5 @@ def _draw(axes: Axes, panel: Matrix, scale: tuple[float, float]) -> None:
     axes.spines[:].set_visible(False)
     for row, texts in enumerate(panel.texts):
         for column, text in enumerate(texts):
-            dark = panel.values[row, column] > low + _DARK * (high - low)
-            axes.text(
-                column,
-                row,
-                text,
-                ha="center",
-                va="center",
-                fontsize="small",
-                color="white" if dark else "black",
-            )
+            colour = "white" if panel.values[row, column] > low + _DARK * (high - low) else "black"
+            axes.text(column, row, text, ha="center", va="center", fontsize="small", color=colour)

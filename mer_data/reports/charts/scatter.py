@@ -6,19 +6,21 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mer_data.errors import MerDataError
-from mer_data.reports.charts.style import save_figure, series_style
+from mer_data.reports.charts.style import save_titled, series_style
 
 _PANEL = 2.6
 """Inches of a panel's side."""
 _LETTERS_PER_INCH, _LINE = 12, 0.22
 """Of titles: letters on an inch, and inches from line to line."""
 _ROW_LETTERS = 30
+_POINT: Any = {"s": 13, "alpha": 0.8, "linewidths": 0.3, "edgecolors": "white"}
 
 
 @dataclass(frozen=True)
@@ -67,23 +69,16 @@ def scatter_chart(
             )
     num_rows, columns = len(row_names), len(panels) // len(row_names)
     width = max(5.2, 0.4 + _PANEL * columns)
-    heading = textwrap.wrap(title, int(_LETTERS_PER_INCH * width))
-    height = 0.6 + _LINE * len(heading) + (_PANEL + 2 * _LINE) * num_rows
+    letters = int(_LETTERS_PER_INCH * width)
+    height = 0.6 + _LINE * len(textwrap.wrap(title, letters)) + (_PANEL + 2 * _LINE) * num_rows
     figure = Figure(figsize=(width, height), layout="constrained")
     grid = figure.subplots(num_rows, columns, squeeze=False)
     handles = []
     for panel, axes in zip(panels, grid.flat, strict=True):
         handles = [
-            axes.scatter(
-                *panel.points[groups == number].T,
-                s=13,
-                color=series_style(number).colour,
-                marker=series_style(number).marker,
-                alpha=0.8,
-                linewidths=0.3,
-                edgecolors="white",
-            )
+            axes.scatter(*panel.points[groups == number].T, color=style.colour, marker=style.marker, **_POINT)
             for number in range(len(group_names))
+            for style in [series_style(number)]
         ]
         axes.set_title(panel.title, fontsize="small")
         axes.set(xticks=[], yticks=[])
@@ -96,5 +91,4 @@ def scatter_chart(
     figure.legend(
         handles, names, loc="outside lower center", ncols=min(4, len(names)), frameon=False, markerscale=1.6
     )
-    figure.suptitle("\n".join(heading), x=0.02, ha="left", fontsize="medium")
-    return save_figure(figure, path_stem)
+    return save_titled(figure, title, path_stem, letters)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
@@ -132,6 +133,12 @@ def rows_of_names(axes: Axes, names: Sequence[str], margin: float) -> np.ndarray
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(places.min() - margin, margin)
     return places
+
+
+def save_titled(figure: Figure, title: str, path_stem: Path, line: int = TITLE_CHARACTERS) -> list[Path]:
+    """Put a title of lines of so many characters over a chart and save it; the paths."""
+    figure.suptitle(textwrap.fill(title, line), x=0.02, ha="left", fontsize="medium")
+    return save_figure(figure, path_stem)
 
 
 def show_percent(axis: Axis, decimals: int | None = None) -> None:

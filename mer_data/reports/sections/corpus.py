@@ -163,14 +163,10 @@ def _length_panels(store: FeatureStore) -> tuple[dict[str, NDArray[np.float64]],
         values["pieces"] = store.lengths("tokens")
     else:
         values |= {modality: store.lengths(modality) for modality in store.modalities}
-    panels = {
-        _UNITS[name]: lengths.astype(np.float64)
-        for name, lengths in values.items()
-        if len(lengths) and lengths.min() < lengths.max()
-    }
-    limits = store.limits
-    known = {"word pieces": limits["text"], **{_UNITS[name]: limits[name] for name in store.modalities}}
-    return panels, {name: float(limit) for name, limit in known.items() if name in panels}
+    differ = {name: found for name, found in values.items() if len(found) and found.min() < found.max()}
+    panels = {_UNITS[name]: lengths.astype(np.float64) for name, lengths in differ.items()}
+    limits = {**store.limits, "pieces": store.limits["text"]}
+    return panels, {_UNITS[name]: float(limits[name]) for name in differ if name in limits}
 
 
 def _cleaning(summary: dict[str, Any], numbering: Numbering) -> Section:
@@ -203,13 +199,8 @@ def _origin(store: FeatureStore, summary: dict[str, Any], numbering: Numbering) 
         shown = "frames as in the source" if rate is None else f"averaged to {rate:g} Hz"
         if summary["alignment"] == "aligned":
             shown = "averaged over each word"
-        width = summary["num_columns"][modality]
-        facts.append(
-            (
-                modality.capitalize(),
-                f"{summary['feature_sets'][modality]}, {count_of(width, 'column')}, {shown}",
-            )
-        )
+        columns = count_of(summary["num_columns"][modality], "column")
+        facts.append((modality.capitalize(), f"{summary['feature_sets'][modality]}, {columns}, {shown}"))
     facts += [
         (
             "Served to a model",
