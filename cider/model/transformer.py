@@ -6,9 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from cider.model.architecture import Architecture
-from cider.model.attention import AttentionLogits, CompositeAttention
+from cider.model.attention import AttentionLogits, CompositeAttention, VanillaAttention
 from cider.model.masking import masks_of_blocks, zero_padding
-from cider.model.vanilla_attention import VanillaAttention
 from mer_data.text.dropout import Dropout
 
 Blocks = tuple[Tensor, Tensor, Tensor]

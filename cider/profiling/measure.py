@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import multiprocessing
+import platform
+import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -17,7 +19,6 @@ import torch
 
 from cider.models.backbone_model import causal_parameter_count, count_parameters
 from cider.models.own_code import load_code, loaded_files
-from cider.profiling.machine import device_name, memory_now, peak_memory
 from cider.profiling.parts import OTHER, parts_of, recorded_parts, seconds_by_part
 from cider.profiling.result import Memory, Parameters, Profile, Seconds
 from cider.recipe.schema import Recipe
@@ -27,6 +28,9 @@ from cider.training.step_parts import LOADING, OPTIMISER, Span
 from cider.training.trainer import EpochRecord, Trainer
 from mer_data.errors import RecipeError, RunError
 from mer_data.torch_data.batches import make_loader
+
+_STATUS = Path("/proc/self/status")
+_PROCESSORS = Path("/proc/cpuinfo")
 
 
 def profile_recipe(recipe: Recipe, steps: int) -> Profile:
@@ -188,3 +192,41 @@ def _split(spans: list[Span]) -> list[float]:
     updates = [span for span in spans if span.part == OPTIMISER]
     begins = [next(span.end for span in spans if span.part == LOADING), *(span.end for span in updates)]
     return [span.start - begin for begin, span in zip(begins, updates, strict=False)]
+
+
+def memory_now() -> int | None:
+    """Bytes of main memory this process holds (resident set); None where the system does not report it."""
+    return _status("VmRSS")
+
+
+def peak_memory() -> int | None:
+    """Most bytes of main memory this process has held so far; None where the system does not report it."""
+    # getrusage() would also count what the parent held before this process began: it survives exec.
+    peak = _status("VmHWM")
+    if peak is not None or sys.platform == "win32":
+        return peak
+    import resource
+
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
+
+
+def device_name(device: torch.device | str) -> str:
+    """The processor or GPU, as its maker calls it."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if _PROCESSORS.is_file():
+        for line in _PROCESSORS.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _status(key: str) -> int | None:
+    """A line of the kernel's status of this process, in bytes."""
+    if not _STATUS.is_file():
+        return None
+    for line in _STATUS.read_text(encoding="utf-8").splitlines():
+        if line.startswith(f"{key}:"):
+            return int(line.split()[1]) * 1024
+    return None

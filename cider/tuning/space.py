@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.samplers import BaseSampler, TPESampler
+from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial
 
 from cider.recipe.schema import Recipe
@@ -63,7 +63,7 @@ def with_values(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
     return Recipe.model_validate(content)
 
 
-class TrialSeededTPE(BaseSampler):
+class TrialSeededTPE(TPESampler):
     """TPE whose random numbers depend on the seed and the trial's number alone.
 
     So a study that was interrupted and resumed proposes what one in one go would have, and workers that
@@ -71,29 +71,11 @@ class TrialSeededTPE(BaseSampler):
     """
 
     def __init__(self, seed: int) -> None:
-        """Nothing is drawn before the first trial."""
-        self._seed = seed
-        self._sampler = TPESampler(seed=seed)
+        """Keep the seed of the study."""
+        super().__init__(seed=seed)
+        self._study_seed = seed
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """Seed TPE for this trial."""
-        (seed,) = np.random.SeedSequence([self._seed, trial.number]).generate_state(1)
-        self._sampler = TPESampler(seed=int(seed))
-
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """Delegate to TPE."""
-        return self._sampler.infer_relative_search_space(study, trial)
-
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Delegate to TPE."""
-        return self._sampler.sample_relative(study, trial, search_space)
-
-    def sample_independent(
-        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        """Delegate to TPE."""
-        return self._sampler.sample_independent(study, trial, param_name, param_distribution)
+        """Become a fresh sampler that is seeded for this trial."""
+        (seed,) = np.random.SeedSequence([self._study_seed, trial.number]).generate_state(1)
+        super().__init__(seed=int(seed))

@@ -21,10 +21,9 @@ from test_cider import (
 )
 
 from cider.model.architecture import Architecture
-from cider.model.attention import CompositeAttention
+from cider.model.attention import CompositeAttention, VanillaAttention
 from cider.model.cider import CIDer
 from cider.model.transformer import CompositeTransformer, sinusoids
-from cider.model.vanilla_attention import VanillaAttention
 from cider.models.backbone_model import count_parameters
 from cider.training import losses as objectives
 from mer_data.errors import MerDataError

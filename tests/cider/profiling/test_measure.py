@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from cider.profiling import PAPER, measure
-from cider.profiling.machine import device_name, memory_now, peak_memory
-from cider.profiling.measure import _split
+from cider.profiling.measure import _split, device_name, memory_now, peak_memory
 from cider.profiling.parts import parts_of
 from cider.runs.experiment import Experiment
 from cider.training.step_parts import BACKWARD, LOADING, OPTIMISER, Span
