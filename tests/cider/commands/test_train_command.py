@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import pytest
 from training_helpers import files_of
@@ -336,3 +338,14 @@ def test_a_run_from_before_answers_were_kept_is_read(home, cider, own_run):
     result = cider("train", "--resume", own_run)
     assert result.exit_code == 0, result.output
     assert "has not learned" not in result.stderr
+
+
+def test_a_wrong_recipe_is_told_before_torch_is_imported():
+    code = (
+        "import sys; from cider.commands import main\n"
+        "try: main(['train', 'smaple'])\n"
+        "except SystemExit as end: print(end.code, 'torch' in sys.modules)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.split() == ["1", "False"]
+    assert "no recipe 'smaple'" in told.stderr
