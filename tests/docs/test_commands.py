@@ -10,7 +10,9 @@ from walking import ONLY_PARSED, OTHER_PROGRAMS, is_run, lay_out_files, run_all
 
 FROM_NOTHING = ("mmsa-project.md", "own-loop.md", "own-model.md")
 """Pages that begin with a store of their own; statistics of another one would be an error there."""
-OTHER_PAGES = [page for page in PAGES if page != "tutorial.md" and any(map(is_run, shell_commands(page)))]
+OTHER_TESTS = ("tutorial.md", "real-data.md")
+"""Pages with a test of their own: the next one, and tests/test_readme.py on the real files."""
+OTHER_PAGES = [page for page in PAGES if page not in OTHER_TESTS and any(map(is_run, shell_commands(page)))]
 
 
 def test_tutorial_leads_from_files_to_a_row_of_a_table(walked_folder):
