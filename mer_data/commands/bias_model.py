@@ -51,7 +51,8 @@ def bias_model(
     path = workspace.bias_model_path(store.path, inputs.split_path, chosen.name)
     refuse_overwrite(path, force=force, error=StatisticsError, option=None)
     vocabulary = workspace.vocabulary_path(store.path, inputs.split_path, chosen.name).with_suffix(".json")
-    token_ids = load_kept_tokens(vocabulary, vocabulary_origin(store, split), chosen)
+    command = f"mer-data counterfactual-vocab --split {inputs.split_path.stem} --task {chosen.name}"
+    token_ids = load_kept_tokens(vocabulary, vocabulary_origin(store, split), chosen, command=command)
     digest = str(load_vocabulary(vocabulary)["content_digest"])
     made = bias.bias_model(store, split, chosen, token_ids, digest, seed=seed)
     made.save(path)

@@ -39,4 +39,5 @@ def test_a_model_is_not_replaced_without_force(invoke, refuse, vocabulary):
 
 
 def test_without_a_vocabulary_the_command_for_it_is_named(refuse, put_split):
-    assert "Make it with `mer-data counterfactual-vocab" in refuse("bias-model")
+    told = refuse("bias-model", "--task", "seven")
+    assert "Make it with `mer-data counterfactual-vocab --split standard --task seven`." in told
