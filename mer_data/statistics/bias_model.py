@@ -8,7 +8,6 @@ regression that was fitted on the other four.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mer_data.errors import DAMAGE, StatisticsError
-from mer_data.files.writing import write_json
+from mer_data.errors import StatisticsError
+from mer_data.files.writing import read_json, write_json
 from mer_data.splits import SplitManifest
 from mer_data.splits.shift.probes import balanced_folds, one_thread, text_regression
 from mer_data.statistics.integrity import StatisticsFile, json_digest
-from mer_data.statistics.vocabulary import vocabulary_origin
+from mer_data.statistics.vocabulary import served_pieces, vocabulary_origin
 from mer_data.store.reader import FeatureStore
 from mer_data.tasks import Task
 
@@ -83,8 +82,8 @@ class BiasModel:
         path = Path(path)
         known = StatisticsFile(path, "bias model", command)
         known.check_present()
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+        with known.damage_named():
+            content = read_json(path)
             known.check_version((content["format"], content["version"]), (FORMAT, VERSION))
             known.check_digest("content", json_digest(content), content["content_digest"])
             probabilities = np.array(content["probabilities"], dtype=np.float64)
@@ -104,8 +103,6 @@ class BiasModel:
                 },
                 origin=dict(content["origin"]),
             )
-        except DAMAGE as error:
-            raise StatisticsError(f"{known.name} is damaged ({error})", where=path, do=known.again) from error
 
     def check(self, expected: dict[str, str], task: Task, path: Path) -> None:
         """Raise unless it was made from exactly this corpus, split, vocabulary and task."""
@@ -202,12 +199,9 @@ def _occurrences(
     """Which words (N, K) occur in the word pieces that a model is served, as 0 and 1."""
     column = np.full(len(store.tokenizer.vocabulary), -1)
     column[token_ids] = np.arange(len(token_ids))
-    tokens, limit = store.read_tokens(rows), store.limits["text"]
     occurs = np.zeros((len(rows), len(token_ids)))
-    for number in range(len(rows)):
-        row = tokens[number]
-        # A cut text keeps its closing [SEP], so one piece fewer of it is served.
-        found = column[row if len(row) <= limit else row[: limit - 1]]
+    for number, pieces in enumerate(served_pieces(store, rows)):
+        found = column[pieces]
         occurs[number, found[found >= 0]] = 1.0
     return occurs
 

@@ -191,12 +191,7 @@ def token_counts(store: FeatureStore, split: SplitManifest, task: Task) -> NDArr
     """Occurrences (vocabulary, C) of every word piece in training text per class; special tokens are 0."""
     rows = training_rows(store, split)
     classes = task.class_of(store.utterances["label"].to_numpy()[rows])
-    tokens = store.read_tokens(rows)
-    # The closing [SEP] takes the last place of a cut text and is not counted anyway.
-    limit = store.limits["text"]
-    limited = [
-        row if len(row) <= limit else row[: limit - 1] for row in (tokens[i] for i in range(len(tokens)))
-    ]
+    limited = served_pieces(store, rows)
     owners = np.repeat(classes, [len(row) for row in limited])
     size = len(store.tokenizer.vocabulary)
     ids = np.concatenate([*limited, np.zeros(0, dtype=np.int32)]).astype(np.int64)
@@ -204,3 +199,10 @@ def token_counts(store: FeatureStore, split: SplitManifest, task: Task) -> NDArr
     counts = counts.reshape(size, task.num_classes)
     counts[[store.tokenizer.special_id(name) for name in SPECIAL_NAMES]] = 0
     return counts.astype(np.int64)
+
+
+def served_pieces(store: FeatureStore, rows: NDArray[np.int64]) -> list[NDArray[np.int32]]:
+    """Return the word pieces of each of ``rows`` that a model is served, without the [SEP] of a cut text."""
+    tokens, limit = store.read_tokens(rows), store.limits["text"]
+    # The closing [SEP] takes the last place of a cut text, so one piece fewer of it is served.
+    return [row if len(row) <= limit else row[: limit - 1] for row in (tokens[i] for i in range(len(tokens)))]
